@@ -1,0 +1,28 @@
+# Decides whether the CUDA backend is built. TWINGRAD_CUDA=ON fails loudly, AUTO says what it did, OFF never looks.
+set(TWINGRAD_WITH_CUDA FALSE)
+if(NOT TWINGRAD_CUDA MATCHES "^(ON|OFF|AUTO|TRUE|FALSE|1|0)$")
+  message(FATAL_ERROR "TWINGRAD_CUDA is ON, OFF or AUTO, not '${TWINGRAD_CUDA}'")
+endif()
+if(TWINGRAD_CUDA STREQUAL "AUTO" OR TWINGRAD_CUDA)
+  include(CheckLanguage)
+  if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX} AND EXISTS /usr/local/cuda/bin/nvcc)
+    set(CMAKE_CUDA_COMPILER /usr/local/cuda/bin/nvcc)
+  endif()
+  if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+    set(CMAKE_CUDA_ARCHITECTURES 90)  # for the compiler check alone; targets use TWINGRAD_CUDA_ARCHITECTURES
+  endif()
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    enable_language(CUDA)
+    find_package(CUDAToolkit 12.0)
+    if(CUDAToolkit_FOUND AND TARGET CUDA::cublasLt)
+      set(TWINGRAD_WITH_CUDA TRUE)
+    endif()
+  endif()
+  if(NOT TWINGRAD_WITH_CUDA AND NOT TWINGRAD_CUDA STREQUAL "AUTO")
+    message(FATAL_ERROR "TWINGRAD_CUDA=ON, but no CUDA Toolkit 12 or later with cuBLAS was found. Install it and put nvcc "
+                        "on PATH (or set CUDACXX), or configure with -DTWINGRAD_CUDA=OFF.")
+  endif()
+endif()
+set(TWINGRAD_CUDA_ARCHITECTURES "75-real;80-real;86-real;89-real;90-real;100-real;120"
+    CACHE STRING "GPU architectures of the CUDA backend; the last one without -real also carries PTX for later GPUs")

@@ -1,0 +1,62 @@
+// The backend contract: what a kind of device must provide. A newcomer who adds a device implements this one class.
+//
+// Calls on one backend come from one thread at a time. run(), copy() and fill work are asynchronous: they are queued
+// in order and may return before they are done; copy_to_host() and synchronize() wait. Memory handed to deallocate()
+// may still be read by queued work: a backend whose queue is in order may hand it out again at once.
+#pragma once
+
+#include <twingrad/device.h>
+#include <twingrad/kernel_call.h>
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+namespace twingrad {
+
+class Backend {
+ public:
+  Backend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+  virtual ~Backend() = default;
+
+  /// The device in words, for reports.
+  virtual std::string description() const = 0;
+
+  /// `bytes` > 0 of device memory, aligned to 256 bytes, or nullptr when there is none left. The core caches and
+  /// counts; this asks the device.
+  virtual void* allocate(std::size_t bytes) = 0;
+  virtual void deallocate(void* memory, std::size_t bytes) noexcept = 0;
+
+  /// Copies from host memory, in order with queued work; `source` may be changed as soon as this returns.
+  virtual void copy_from_host(void* target, const void* source, std::size_t bytes) = 0;
+  /// Copies to host memory and waits. Throws what synchronize() throws.
+  virtual void copy_to_host(void* target, const void* source, std::size_t bytes) = 0;
+  /// Copies on the device, in order with queued work.
+  virtual void copy(void* target, const void* source, std::size_t bytes) = 0;
+
+  /// Queues one kernel. The output may hold anything before (also NaN) and must not be read, except where the
+  /// family allows it to be an input. An output of zero elements is never asked for.
+  virtual void run(const KernelCall& call) = 0;
+
+  /// Waits for all queued work. Throws NumericError for an index out of range found since the last time, and
+  /// DeviceError when the device failed.
+  virtual void synchronize() = 0;
+};
+
+/// The backend of `device`, created on first use. Throws DeviceError when it is not there.
+Backend& backend(Device device);
+
+/// Adds a backend at run time (the tests' fake device, a wrapper that plants faults). The device is named
+/// "plugin:<n>" and lives until the end of the program.
+Device register_backend(std::unique_ptr<Backend> backend);
+
+/// Implemented by cpu/.
+std::unique_ptr<Backend> make_cpu_backend();
+
+/// Implemented by cuda/, and by its stand-in when CUDA is not built: then the count is 0 and make throws.
+int cuda_backend_device_count();
+std::unique_ptr<Backend> make_cuda_backend(int index);
+
+}  // namespace twingrad

@@ -1,0 +1,37 @@
+// Keeps freed device memory for reuse, and counts. Blocks are rounded up so that steps of nearly the same size share
+// them; a block serves a request of at least half its size. When the device refuses, the cache is given back and the
+// request tried again before it becomes an OutOfMemoryError.
+#pragma once
+
+#include <twingrad/backend.h>
+
+#include <cstddef>
+#include <map>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace twingrad {
+
+class MemoryCache {
+ public:
+  explicit MemoryCache(Backend& backend) : backend_(backend) {}
+
+  /// `bytes` > 0. Throws OutOfMemoryError with what was wanted, held and cached, and the largest blocks held.
+  void* allocate(std::size_t bytes, std::string_view device_name);
+  void release(void* memory) noexcept;
+  void release_cached() noexcept;
+
+  const MemoryStats& stats() const { return stats_; }
+  void reset_peak() { stats_.peak = stats_.live; }
+
+ private:
+  [[noreturn]] void throw_out_of_memory(std::size_t bytes, std::string_view device_name) const;
+
+  Backend& backend_;
+  std::multimap<std::size_t, void*> free_;
+  std::unordered_map<void*, std::size_t> live_;
+  MemoryStats stats_;
+};
+
+}  // namespace twingrad

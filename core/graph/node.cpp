@@ -1,0 +1,230 @@
+#include <twingrad/autograd.h>
+#include <twingrad/graph/node.h>
+#include <twingrad/graph/runtime.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+namespace twingrad {
+namespace {
+
+std::string describe(const TensorType& type) {
+  return to_string(type.shape) + " " + std::string(name(type.dtype));
+}
+
+// Stores `value` as one element of `dtype` at `target`. A number that an integer dtype cannot hold is refused.
+void store(double value, Dtype dtype, std::byte* target) {
+  visit(dtype, [&]<class T>(Type<T>) {
+    T element{};
+    if constexpr (std::is_same_v<T, bool>) {
+      element = value != 0;
+    } else if constexpr (std::is_integral_v<T>) {
+      // Both limits as doubles: the upper one rounds up to a power of two, which itself does not fit.
+      const auto low = static_cast<double>(std::numeric_limits<T>::min());
+      const auto high = static_cast<double>(std::numeric_limits<T>::max()) + (sizeof(T) < 8 ? 1.0 : 0.0);
+      if (!(value >= low && value < high) || value != std::floor(value)) {
+        throw DtypeError("the number " + std::to_string(value) + " is not a value of " + std::string(name(dtype)) +
+                         "; cast the tensor with to(...) first, or give a whole number in range");
+      }
+      element = static_cast<T>(value);
+    } else {
+      element = static_cast<T>(static_cast<compute_t<T>>(value));
+    }
+    std::memcpy(target, &element, sizeof(T));
+  });
+}
+
+Tensor make_literal(std::size_t bytes, const Shape& shape, Dtype dtype, Device device) {
+  if (bytes > max_literal_bytes || bytes == 0) {
+    throw ArgumentError("a literal holds 1 to 64 bytes, not " + std::to_string(bytes));
+  }
+  auto node = std::make_shared<Node>();
+  node->shape = shape;
+  node->dtype = dtype;
+  node->device = device;
+  node->strides = contiguous_strides(shape);
+  node->literal_bytes = static_cast<std::uint8_t>(bytes);
+  return Tensor(std::move(node));
+}
+
+std::shared_ptr<Node> make_use(const Op& op, std::span<const Tensor> inputs, Attributes attributes, TensorType type,
+                               Device device, const std::source_location& where) {
+  auto node = std::make_shared<Node>();
+  node->op = &op;
+  node->attributes = attributes;
+  node->shape = type.shape;
+  node->dtype = type.dtype;
+  node->device = device;
+  node->where = WhereScope::current(where);
+  node->inputs.reserve(inputs.size());
+  const bool record = !NoGrad::active() && !op.constant && is_floating(type.dtype);
+  for (const Tensor& input : inputs) {
+    node->inputs.push_back(input.node());
+    node->requires_grad = node->requires_grad || (record && input.node()->requires_grad);
+  }
+  return node;
+}
+
+// Rethrows an error of a shape rule with the use in front, keeping its type.
+[[noreturn]] void rethrow_at(const std::string& prefix) {
+  try {
+    throw;
+  } catch (const ShapeError& error) {
+    throw ShapeError(prefix + error.what());
+  } catch (const DtypeError& error) {
+    throw DtypeError(prefix + error.what());
+  } catch (const NumericError& error) {
+    throw NumericError(prefix + error.what());
+  } catch (const ArgumentError& error) {
+    throw ArgumentError(prefix + error.what());
+  }
+}
+
+}  // namespace
+
+Buffer::Buffer(Device on, std::size_t size) : device(on), bytes(size) {
+  if (bytes != 0) {
+    DeviceRuntime& state = runtime(device);
+    const std::lock_guard lock(state.mutex);
+    data = state.memory.allocate(bytes, device.name());
+  }
+}
+
+Buffer::~Buffer() {
+  if (data != nullptr) {
+    DeviceRuntime& state = runtime(device);
+    const std::lock_guard lock(state.mutex);
+    state.memory.release(data);
+  }
+}
+
+Node::~Node() {
+  // Takes over the inputs of every node that dies with this one, so that destructors never nest.
+  std::vector<NodePtr> dying = std::move(inputs);
+  while (!dying.empty()) {
+    NodePtr node = std::move(dying.back());
+    dying.pop_back();
+    if (node != nullptr && node.use_count() == 1) {
+      for (NodePtr& input : node->inputs) {
+        dying.push_back(std::move(input));
+      }
+      node->inputs.clear();
+    }
+  }
+}
+
+std::uint64_t next_visit() {
+  static std::atomic<std::uint64_t> counter{0};
+  return ++counter;
+}
+
+std::string describe_use(const Op& op, std::span<const TensorType> inputs, const std::source_location& where) {
+  std::string text = std::string(op.name) + "(";
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    text += (i == 0 ? "" : ", ") + describe(inputs[i]);
+  }
+  return text + ") at " + to_string(where) + ": ";
+}
+
+Tensor literal(std::span<const double> values, Dtype dtype, Device device) {
+  const std::size_t size = size_of(dtype);
+  Tensor result = make_literal(values.size() * size, Shape{static_cast<std::int64_t>(values.size())}, dtype, device);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    store(values[i], dtype, result.node()->literal.data() + i * size);
+  }
+  return result;
+}
+
+Tensor literal_scalar(double value, Dtype dtype, Device device) {
+  Tensor result = make_literal(size_of(dtype), Shape{}, dtype, device);
+  store(value, dtype, result.node()->literal.data());
+  return result;
+}
+
+Tensor literal_integers(std::span<const std::int64_t> values, Device device) {
+  Tensor result =
+      make_literal(values.size_bytes(), Shape{static_cast<std::int64_t>(values.size())}, Dtype::i64, device);
+  std::memcpy(result.node()->literal.data(), values.data(), values.size_bytes());
+  return result;
+}
+
+Tensor leaf_from_host(const void* data, const Shape& shape, Dtype dtype, Device device) {
+  auto node = std::make_shared<Node>();
+  node->shape = shape;
+  node->dtype = dtype;
+  node->device = device;
+  node->strides = contiguous_strides(shape);
+  node->buffer = std::make_shared<Buffer>(device, node->bytes());
+  if (node->buffer->bytes != 0) {
+    DeviceRuntime& state = runtime(device);
+    const std::lock_guard lock(state.mutex);
+    state.backend->copy_from_host(node->buffer->data, data, node->buffer->bytes);
+  }
+  return Tensor(std::move(node));
+}
+
+Tensor apply(const Op& op, std::span<const Operand> operands, Attributes attributes) {
+  const std::source_location where =
+      WhereScope::current(operands.empty() ? std::source_location::current() : operands.front().where());
+  const Tensor* reference = nullptr;
+  for (const Operand& operand : operands) {
+    if (operand.is_number()) {
+      continue;
+    }
+    if (!operand.tensor().defined()) {
+      throw ArgumentError(std::string(op.name) + " at " + to_string(where) +
+                          ": an input is an undefined tensor; give it a value first");
+    }
+    // A condition's bool is no model for the numbers beside it.
+    if (reference == nullptr || (reference->dtype() == Dtype::boolean && operand.tensor().dtype() != Dtype::boolean)) {
+      reference = &operand.tensor();
+    }
+  }
+  const Dtype dtype = reference == nullptr ? Dtype::f32 : reference->dtype();
+  const Device device = reference == nullptr ? Device::cpu() : reference->device();
+
+  std::vector<Tensor> inputs;
+  std::vector<TensorType> types;
+  inputs.reserve(operands.size());
+  types.reserve(operands.size());
+  for (const Operand& operand : operands) {
+    if (operand.is_number()) {
+      try {
+        inputs.push_back(literal_scalar(operand.number(), dtype, device));
+      } catch (const DtypeError& error) {
+        throw DtypeError(std::string(op.name) + " at " + to_string(where) + ": " + error.what());
+      }
+    } else {
+      inputs.push_back(operand.tensor());
+    }
+    types.push_back(inputs.back().node()->type());
+  }
+  for (const Tensor& input : inputs) {
+    if (!(input.device() == device)) {
+      throw DeviceError(describe_use(op, types, where) + "inputs are on " + device.name() + " and " +
+                        input.device().name() + "; copy one with to(Device)");
+    }
+  }
+  TensorType type;
+  try {
+    if (static_cast<int>(inputs.size()) < op.min_inputs || static_cast<int>(inputs.size()) > op.max_inputs) {
+      throw ArgumentError("takes " + std::to_string(op.min_inputs) +
+                          (op.max_inputs == op.min_inputs ? "" : " or more") + " inputs");
+    }
+    type = op.infer(types, attributes);
+  } catch (const Error&) {
+    rethrow_at(describe_use(op, types, where));
+  }
+  return Tensor(make_use(op, inputs, std::move(attributes), type, device, where));
+}
+
+Tensor apply_typed(const Op& op, std::vector<Tensor> inputs, Attributes attributes, TensorType type, Device device,
+                   const std::source_location& where) {
+  return Tensor(make_use(op, inputs, std::move(attributes), std::move(type), device, where));
+}
+
+}  // namespace twingrad

@@ -1,0 +1,149 @@
+// A node of the op graph: one use of an op, or a leaf with data of its own. Private to the core and to tools that walk
+// graphs; users hold Tensors.
+#pragma once
+
+#include <twingrad/op.h>
+#include <twingrad/tensor.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <source_location>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace twingrad {
+
+/// Device memory that returns to its device's cache when the last user lets go.
+struct Buffer {
+  Device device;
+  void* data = nullptr;
+  std::size_t bytes = 0;
+
+  /// Throws OutOfMemoryError, DeviceError. `bytes` may be 0; then data is nullptr.
+  Buffer(Device device, std::size_t bytes);
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer();
+};
+
+/// At most this many bytes of host data ride in a node itself (numbers, seeds, hyperparameters). A plan uploads all of
+/// its literals in one copy, so their values may change from step to step without a new plan.
+inline constexpr std::size_t max_literal_bytes = 64;
+
+struct Node {
+  Node() = default;
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+  /// Lets go of the inputs without recursion: chains may be long.
+  ~Node();
+
+  const Op* op = nullptr;  ///< nullptr for a leaf
+  Attributes attributes;
+  std::vector<NodePtr> inputs;  ///< empty for a leaf, and once they are not needed any more
+  Shape shape;
+  Dtype dtype = Dtype::f32;
+  Device device;
+  std::source_location where;
+  std::string label;
+  bool requires_grad = false;
+  /// Gradients do not go below: what an op computed became a parameter's value.
+  bool cut = false;
+  /// The optimizer's step that ran this node changed what it was computed from.
+  bool spent = false;
+  std::weak_ptr<detail::TensorImpl> owner;  ///< the first handle; keeps a leaf's gradient
+
+  // The value, once computed: a window on a buffer, or a literal.
+  std::shared_ptr<Buffer> buffer;
+  std::int64_t offset = 0;  ///< elements
+  Strides strides;
+  std::array<std::byte, max_literal_bytes> literal{};
+  std::uint8_t literal_bytes = 0;  ///< 0: no literal
+
+  // Scratch of the traversal that runs now, valid while `visit` is its number.
+  std::uint64_t visit = 0;
+  int index = 0;
+
+  bool has_value() const { return buffer != nullptr || literal_bytes != 0; }
+  /// Whether gradients end here.
+  bool is_leaf() const { return op == nullptr || cut; }
+  TensorType type() const { return {shape, dtype}; }
+  /// Bytes of a contiguous value.
+  std::size_t bytes() const { return static_cast<std::size_t>(numel(shape)) * size_of(dtype); }
+};
+
+namespace detail {
+struct TensorImpl {
+  NodePtr node;
+  Tensor grad;
+  bool retain_grad = false;
+};
+}  // namespace detail
+
+/// A number that no traversal has used before, for Node::visit.
+std::uint64_t next_visit();
+
+/// The nodes that `targets` need, inputs first, without recursion. Does not go below a node for which `stop` is true.
+template <class Stop>
+std::vector<Node*> topological_order(std::span<const NodePtr> targets, Stop stop);
+
+/// Adds a node for `op`: infers its type, checks the device, notes the source line. Errors get the op's name, the
+/// inputs' types and the line in front. Numbers among the operands take dtype and device of the tensors.
+Tensor apply(const Op& op, std::span<const Operand> operands, Attributes attributes = {});
+inline Tensor apply(const Op& op, std::initializer_list<Operand> operands, Attributes attributes = {}) {
+  return apply(op, std::span(operands.begin(), operands.size()), std::move(attributes));
+}
+/// The same for an op without tensor inputs that decide device and dtype (arange, random): the caller gives the type.
+Tensor apply_typed(const Op& op, std::vector<Tensor> inputs, Attributes attributes, TensorType type, Device device,
+                   const std::source_location& where);
+
+/// A leaf on `device` of host numbers that rides in the node; shape () for one, (n) for more. At most 8 of 8 bytes.
+Tensor literal(std::span<const double> values, Dtype dtype, Device device);
+Tensor literal_scalar(double value, Dtype dtype, Device device);
+/// int64 literal of shape (n): seeds.
+Tensor literal_integers(std::span<const std::int64_t> values, Device device);
+
+/// A leaf that owns a new contiguous buffer, filled from host memory.
+Tensor leaf_from_host(const void* data, const Shape& shape, Dtype dtype, Device device);
+
+/// The message prefix of an error at a node: "matmul((2, 3) float32, (4, 5) float32) at model.cpp:12: ".
+std::string describe_use(const Op& op, std::span<const TensorType> inputs, const std::source_location& where);
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+template <class Stop>
+std::vector<Node*> topological_order(std::span<const NodePtr> targets, Stop stop) {
+  const std::uint64_t visit = next_visit();
+  std::vector<Node*> order;
+  struct Frame {
+    Node* node;
+    std::size_t next;
+  };
+  std::vector<Frame> stack;
+  for (const NodePtr& target : targets) {
+    if (target->visit == visit) {
+      continue;
+    }
+    target->visit = visit;
+    stack.push_back({target.get(), 0});
+    while (!stack.empty()) {
+      Frame& frame = stack.back();
+      if (frame.next < frame.node->inputs.size() && !stop(*frame.node)) {
+        Node* input = frame.node->inputs[frame.next++].get();
+        if (input->visit != visit) {
+          input->visit = visit;
+          stack.push_back({input, 0});
+        }
+        continue;
+      }
+      frame.node->index = static_cast<int>(order.size());
+      order.push_back(frame.node);
+      stack.pop_back();
+    }
+  }
+  return order;
+}
+
+}  // namespace twingrad
