@@ -41,8 +41,8 @@ std::string describe_plan(const std::vector<Tensor>& tensors);
 /// keep their values, and differentiating through them throws.
 void assign_all(const std::vector<std::pair<Tensor, Tensor>>& handles_and_values);
 
-/// Lets `handle` take `value` when the next assign_all() runs, in the same plan: running statistics. When `handle` is
-/// read before, it is computed then.
+/// Lets `handle` take `value` now, and computes it together with whatever is evaluated next on this thread, in the same
+/// plan: running statistics.
 void assign_later(const Tensor& handle, const Tensor& value);
 
 }  // namespace twingrad

@@ -33,7 +33,7 @@ struct Buffer {
 /// its literals in one copy, so their values may change from step to step without a new plan.
 inline constexpr std::size_t max_literal_bytes = 64;
 
-struct Node {
+struct Node : std::enable_shared_from_this<Node> {
   Node() = default;
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;

@@ -1,0 +1,278 @@
+#include <twingrad/evaluate.h>
+#include <twingrad/graph/plan.h>
+#include <twingrad/graph/plan_cache.h>
+#include <twingrad/graph/runtime.h>
+#include <twingrad/ops/rows.h>
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+namespace twingrad {
+namespace {
+
+std::atomic<Execution> execution_mode{Execution::planned};
+
+// Handles that assign_later() gave a value that no plan has run yet.
+thread_local std::vector<std::weak_ptr<detail::TensorImpl>> waiting;
+
+// Whether the run is an optimizer's step, which spends the graph and may write over old values.
+enum class Run : std::uint8_t { ask, step };
+
+bool has_value(const Node& node) {
+  return node.has_value();
+}
+
+std::vector<Node*> collect(const std::vector<NodePtr>& targets) {
+  // Targets last: an update may write over a parameter once every other reader has been.
+  std::vector<NodePtr> inputs;
+  for (const NodePtr& target : targets) {
+    if (!target->has_value()) {
+      inputs.insert(inputs.end(), target->inputs.begin(), target->inputs.end());
+    }
+  }
+  inputs.insert(inputs.end(), targets.begin(), targets.end());
+  std::vector<Node*> order = topological_order(inputs, has_value);
+  for (const Node* node : order) {
+    if (node->spent && !node->has_value()) {
+      throw ArgumentError(
+          "the value of " + std::string(node->op == nullptr ? "a leaf" : node->op->name) + " made at " +
+          to_string(node->where) +
+          " is gone: an optimizer's step changed what it is computed from. Evaluate it before the step, "
+          "or keep a handle to it until then");
+    }
+  }
+  return order;
+}
+
+// Where handles or other graphs still need a value, it is kept: they hold references that no edge of this graph
+// explains.
+Graph make_graph(const std::vector<NodePtr>& targets, std::vector<Node*> nodes, Run run,
+                 const std::vector<std::pair<Tensor, Tensor>>& assignments) {
+  Graph graph;
+  graph.mode = execution_mode;
+  graph.nodes = std::move(nodes);
+  graph.device = targets.front()->device;
+  graph.keep.assign(graph.nodes.size(), 0);
+  graph.donated.assign(graph.nodes.size(), 0);
+  std::vector<long> expected(graph.nodes.size(), 0);
+  for (const Node* node : graph.nodes) {
+    if (!node->has_value()) {
+      for (const NodePtr& input : node->inputs) {
+        ++expected[static_cast<std::size_t>(input->index)];
+      }
+    }
+  }
+  const auto in_graph = [&](const Node& node) {
+    return static_cast<std::size_t>(node.index) < graph.nodes.size() &&
+           graph.nodes[static_cast<std::size_t>(node.index)] == &node;
+  };
+  for (const auto& assignment : assignments) {
+    const Node& old = *assignment.first.node();
+    if (in_graph(old)) {
+      ++expected[static_cast<std::size_t>(old.index)];
+    }
+  }
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    const Node& node = *graph.nodes[i];
+    const bool referenced = node.weak_from_this().use_count() > expected[i];
+    if (!node.has_value()) {
+      graph.keep[i] = static_cast<char>(referenced);
+    } else if (run == Run::step && graph.mode == Execution::planned && node.buffer != nullptr) {
+      graph.donated[i] = static_cast<char>(!referenced && node.buffer.use_count() == 1);
+    }
+  }
+  for (const NodePtr& target : targets) {
+    graph.keep[static_cast<std::size_t>(target->index)] = static_cast<char>(!target->has_value());
+  }
+  return graph;
+}
+
+void run(const Graph& graph) {
+  if (graph.mode == Execution::planned) {
+    run_plan(*plan_cache().find_or_make(graph), graph);
+  } else {
+    run_plan(*make_plan(graph), graph);
+  }
+}
+
+// Lets go of what the run used up. A step spends the graph; a mere question keeps what backward may need.
+void release(const Graph& graph, Run run) {
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    if (graph.keep[i] == 0) {
+      continue;  // perhaps gone already, with the last node that read it
+    }
+    Node& node = *graph.nodes[i];
+    if (run == Run::step) {
+      node.spent = node.requires_grad && !node.cut;
+      node.inputs.clear();
+    } else if (!node.requires_grad || node.cut) {
+      node.inputs.clear();
+    }
+  }
+}
+
+void evaluate_on_one_device(const std::vector<NodePtr>& targets, Run how,
+                            const std::vector<std::pair<Tensor, Tensor>>& assignments) {
+  std::vector<NodePtr> wanted;
+  for (const NodePtr& target : targets) {
+    if (!target->has_value()) {
+      wanted.push_back(target);
+    }
+  }
+  if (wanted.empty()) {
+    return;
+  }
+  std::vector<Node*> nodes = collect(wanted);
+  const Graph graph = make_graph(wanted, std::move(nodes), how, assignments);
+  run(graph);
+  release(graph, how);
+}
+
+// A copy between devices is where one plan ends and another begins: its input is computed there, then it is a leaf
+// here.
+void transfer(Node& node) {
+  const NodePtr source = node.inputs[0];
+  evaluate_on_one_device({source}, Run::ask, {});
+  Tensor flat = Tensor(source).detach();
+  if (source->buffer != nullptr && !TensorView{nullptr, source->dtype, source->shape, source->strides}.contiguous()) {
+    flat = contiguous(flat);
+    flat.eval();
+  }
+  std::vector<std::byte> host(source->bytes());
+  if (!host.empty()) {
+    const Node& from = *flat.node();
+    if (from.buffer == nullptr) {
+      std::copy_n(from.literal.begin(), host.size(), host.begin());
+    } else {
+      DeviceRuntime& state = runtime(from.device);
+      const std::lock_guard lock(state.mutex);
+      state.backend->copy_to_host(host.data(),
+                                  static_cast<const std::byte*>(from.buffer->data) +
+                                      static_cast<std::size_t>(from.offset) * size_of(from.dtype),
+                                  host.size());
+    }
+  }
+  const Tensor copy = leaf_from_host(host.data(), node.shape, node.dtype, node.device);
+  node.buffer = copy.node()->buffer;
+  node.strides = copy.node()->strides;
+  node.offset = 0;
+  if (!node.requires_grad || node.cut) {
+    node.inputs.clear();
+  }
+}
+
+void evaluate(const std::vector<NodePtr>& targets, Run how,
+              const std::vector<std::pair<Tensor, Tensor>>& assignments = {}) {
+  std::vector<NodePtr> transfers;
+  for (Node* node : topological_order(targets, has_value)) {
+    if (!node->has_value() && node->op == &to_device_op) {
+      transfers.push_back(node->shared_from_this());
+    }
+  }
+  for (const NodePtr& node : transfers) {
+    transfer(*node);
+  }
+  transfers.clear();
+  // One plan a device; targets on several devices are asked for in turn.
+  std::vector<NodePtr> remaining = targets;
+  while (!remaining.empty()) {
+    const Device device = remaining.front()->device;
+    const auto other = std::stable_partition(remaining.begin(), remaining.end(),
+                                             [&](const NodePtr& node) { return node->device == device; });
+    std::vector<NodePtr> rest(other, remaining.end());
+    remaining.erase(other, remaining.end());
+    evaluate_on_one_device(remaining, how, assignments);
+    remaining = std::move(rest);
+  }
+}
+
+std::vector<NodePtr> nodes_of(const std::vector<Tensor>& tensors) {
+  std::vector<NodePtr> nodes;
+  nodes.reserve(tensors.size());
+  for (const Tensor& tensor : tensors) {
+    nodes.push_back(tensor.node());
+  }
+  return nodes;
+}
+
+void add_waiting(std::vector<NodePtr>& targets) {
+  for (const auto& handle : waiting) {
+    if (const auto impl = handle.lock(); impl != nullptr) {
+      targets.push_back(impl->node);
+    }
+  }
+}
+
+}  // namespace
+
+void eval(const std::vector<Tensor>& tensors) {
+  evaluate(nodes_of(tensors), Run::ask);
+}
+
+void set_execution(Execution mode) {
+  execution_mode = mode;
+}
+Execution execution() {
+  return execution_mode;
+}
+
+PlanCacheStats plan_cache_stats() {
+  return plan_cache().stats();
+}
+void set_plan_cache_limit(std::size_t plans) {
+  plan_cache().set_limit(plans);
+}
+void clear_plan_cache() {
+  plan_cache().clear();
+}
+
+std::string describe_plan(const std::vector<Tensor>& tensors) {
+  std::vector<NodePtr> targets = nodes_of(tensors);
+  std::erase_if(targets, [](const NodePtr& node) { return node->has_value(); });
+  if (targets.empty()) {
+    return "plan: nothing to run, the values are there\n";
+  }
+  std::vector<Node*> nodes = collect(targets);
+  const Graph graph = make_graph(targets, std::move(nodes), Run::ask, {});
+  return to_string(*make_plan(graph), graph);
+}
+
+void assign_all(const std::vector<std::pair<Tensor, Tensor>>& handles_and_values) {
+  std::vector<NodePtr> targets;
+  for (const auto& [handle, value] : handles_and_values) {
+    const NodePtr& before = handle.node();
+    const NodePtr& after = value.node();
+    if (!(before->shape == after->shape) || before->dtype != after->dtype || !(before->device == after->device)) {
+      throw ShapeError("assign_all: a handle is " + to_string(before->shape) + " " + std::string(name(before->dtype)) +
+                       " on " + before->device.name() + ", its value " + to_string(after->shape) + " " +
+                       std::string(name(after->dtype)) + " on " + after->device.name());
+    }
+    targets.push_back(after);
+  }
+  add_waiting(targets);
+  evaluate(targets, Run::step, handles_and_values);
+  waiting.clear();
+  for (const auto& [handle, value] : handles_and_values) {
+    const NodePtr after = value.node();
+    const Node& before = *handle.node();
+    after->label = before.label;
+    after->requires_grad = before.requires_grad;
+    after->cut = true;
+    after->spent = false;
+    after->inputs.clear();
+    after->owner = handle.impl();
+    handle.impl()->node = after;
+  }
+}
+
+void assign_later(const Tensor& handle, const Tensor& value) {
+  Tensor target = handle;
+  target.assign(value);
+  const auto same = [&](const std::weak_ptr<detail::TensorImpl>& other) { return other.lock() == target.impl(); };
+  if (std::none_of(waiting.begin(), waiting.end(), same)) {
+    waiting.push_back(target.impl());
+  }
+}
+
+}  // namespace twingrad

@@ -1,0 +1,71 @@
+// What the planner makes of a graph: kernels in order, and where each result lies. A plan depends on the graph's
+// structure alone (ops, attributes, shapes, dtypes, which results are kept), never on pointers or values, so the second
+// step of a training loop finds it in the cache and only replays it.
+#pragma once
+
+#include <twingrad/evaluate.h>
+#include <twingrad/graph/node.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace twingrad {
+
+/// A graph to run on one device.
+struct Graph {
+  Device device;
+  std::vector<Node*> nodes;   ///< inputs first, leaves included; node->index is the position here
+  std::vector<char> keep;     ///< per node: its value outlives the run
+  std::vector<char> donated;  ///< per node: a leaf whose memory the run may overwrite
+  Execution mode = Execution::planned;
+};
+
+struct Plan {
+  /// Memory that results lie in.
+  struct Slot {
+    enum class Kind : std::uint8_t { leaf, literal, arena, own };
+    Kind kind = Kind::arena;
+    std::size_t bytes = 0;
+    std::size_t offset = 0;  ///< arena, literal: bytes from the block's start
+    int node = -1;           ///< leaf, literal: which node holds it
+  };
+  struct Place {
+    int slot = -1;
+    std::size_t offset = 0;  ///< bytes from the slot's start
+  };
+  struct Step {
+    int node = -1;  ///< whose result it makes, for names and source lines
+    KernelCall call;
+    std::vector<Place> inputs;
+    Place output;
+  };
+  /// A kept result.
+  struct Kept {
+    int node = -1;
+    int slot = -1;
+    Window window;
+  };
+
+  std::vector<Slot> slots;
+  std::vector<Step> steps;
+  std::vector<Kept> kept;
+  std::size_t arena_bytes = 0;
+  std::size_t literal_bytes = 0;
+};
+
+/// The structure of `graph` as words; equal words, equal plans.
+std::vector<std::uint64_t> structure_key(const Graph& graph);
+
+std::shared_ptr<Plan> make_plan(const Graph& graph);
+
+/// Runs `plan` on the graph it was made for, or one of the same structure, and gives kept nodes their values. Either
+/// all of them or, when something throws, none.
+void run_plan(Plan& plan, const Graph& graph);
+
+/// Kernels in order with types, places, bytes and FLOPs.
+std::string to_string(const Plan& plan, const Graph& graph);
+
+}  // namespace twingrad

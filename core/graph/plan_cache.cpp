@@ -1,0 +1,80 @@
+#include <twingrad/graph/plan_cache.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace twingrad {
+namespace {
+
+// FNV-1a over words, with a final mix.
+std::uint64_t hash_of(const std::vector<std::uint64_t>& key) {
+  std::uint64_t hash = 0xcbf29ce484222325U;
+  for (const std::uint64_t word : key) {
+    hash = (hash ^ word) * 0x100000001b3U;
+    hash ^= hash >> 29;
+  }
+  return hash;
+}
+
+}  // namespace
+
+std::shared_ptr<Plan> PlanCache::find_or_make(const Graph& graph) {
+  std::vector<std::uint64_t> key = structure_key(graph);
+  const std::uint64_t hash = hash_of(key);
+  {
+    const std::lock_guard lock(mutex_);
+    const auto [begin, end] = index_.equal_range(hash);
+    for (auto it = begin; it != end; ++it) {
+      if (it->second->key == key) {
+        entries_.splice(entries_.begin(), entries_, it->second);
+        ++stats_.hits;
+        return it->second->plan;
+      }
+    }
+    ++stats_.misses;
+  }
+  std::shared_ptr<Plan> plan = make_plan(graph);
+  const std::lock_guard lock(mutex_);
+  if (limit_ > 0) {
+    entries_.push_front({hash, std::move(key), plan});
+    index_.emplace(hash, entries_.begin());
+    shrink_to(limit_);
+  }
+  return plan;
+}
+
+PlanCacheStats PlanCache::stats() const {
+  const std::lock_guard lock(mutex_);
+  PlanCacheStats result = stats_;
+  result.plans = entries_.size();
+  return result;
+}
+
+void PlanCache::set_limit(std::size_t plans) {
+  const std::lock_guard lock(mutex_);
+  limit_ = plans;
+  shrink_to(limit_);
+}
+
+void PlanCache::clear() {
+  const std::lock_guard lock(mutex_);
+  entries_.clear();
+  index_.clear();
+}
+
+void PlanCache::shrink_to(std::size_t plans) {
+  while (entries_.size() > plans) {
+    const auto last = std::prev(entries_.end());
+    const auto [begin, end] = index_.equal_range(last->hash);
+    index_.erase(std::find_if(begin, end, [&](const auto& item) { return item.second == last; }));
+    entries_.erase(last);
+    ++stats_.evictions;
+  }
+}
+
+PlanCache& plan_cache() {
+  static auto* const cache = new PlanCache;  // never destroyed, as the devices
+  return *cache;
+}
+
+}  // namespace twingrad

@@ -1,0 +1,65 @@
+// A device without hardware, to prove planner, copies and waits. Its memory is another address space: pointers it hands
+// out fault when the host follows them. Its queue runs on a thread of its own, in order, with random delays, over the
+// CPU's kernels. Fresh memory is filled with NaN patterns.
+//
+//   twingrad::Device fake = twingrad::tests::fake_device();
+//   Tensor x = tensor(values, {.device = fake});
+#pragma once
+
+#include <twingrad/backend.h>
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <thread>
+
+namespace twingrad::tests {
+
+class FakeBackend final : public Backend {
+ public:
+  /// Delays between tasks are drawn from `seed`; up to `max_delay_us` microseconds.
+  explicit FakeBackend(std::uint64_t seed, int max_delay_us = 50);
+  ~FakeBackend() override;
+
+  std::string description() const override;
+  void* allocate(std::size_t bytes) override;
+  void deallocate(void* memory, std::size_t bytes) noexcept override;
+  void copy_from_host(void* target, const void* source, std::size_t bytes) override;
+  void copy_to_host(void* target, const void* source, std::size_t bytes) override;
+  void copy(void* target, const void* source, std::size_t bytes) override;
+  void run(const KernelCall& call) override;
+  void synchronize() override;
+
+  /// Refuses allocations beyond this many bytes in all, to test running out of memory. 0: no limit.
+  void set_memory_limit(std::size_t bytes) { memory_limit_ = bytes; }
+
+ private:
+  void enqueue(std::function<void()> task);
+  void wait();
+  void work();
+
+  std::unique_ptr<Backend> cpu_;
+  std::mt19937_64 random_;
+  int max_delay_us_;
+  std::size_t memory_limit_ = 0;
+  std::size_t allocated_ = 0;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::function<void()>> queue_;
+  bool busy_ = false;
+  bool stop_ = false;
+  std::exception_ptr error_;
+  std::thread worker_;
+};
+
+/// The fake device that all tests share, registered on first use.
+Device fake_device();
+FakeBackend& fake_backend();
+
+}  // namespace twingrad::tests
