@@ -1,1 +1,15 @@
-# placeholder for install rules
+# `cmake --install`: library, public headers as <twingrad/...>, and a package for find_package(twingrad).
+include(CMakePackageConfigHelpers)
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/twingrad)
+
+install(TARGETS twingrad EXPORT twingradTargets)
+# graph/ and ops/ hold the library's own headers: nodes, plans, helpers of gradient rules.
+install(DIRECTORY core/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/twingrad FILES_MATCHING PATTERN "*.h"
+        PATTERN graph EXCLUDE PATTERN ops EXCLUDE)
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(EXPORT twingradTargets NAMESPACE twingrad:: DESTINATION ${package_dir})
+
+configure_package_config_file(cmake/twingradConfig.cmake.in twingradConfig.cmake INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(twingradConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/twingradConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/twingradConfigVersion.cmake
+        DESTINATION ${package_dir})

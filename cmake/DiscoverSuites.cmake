@@ -1,0 +1,52 @@
+# Run after the test binary was linked: cmake -Dbinary=... -Dentries=... -Dresults=... -P DiscoverSuites.cmake
+# Writes an include file for ctest with one entry per suite. Tests with cuda in their name get an entry of their own,
+# labelled cuda, so that a machine without a GPU shows what it left out: the binary returns 77 when it skipped all.
+execute_process(COMMAND ${binary} --gtest_list_tests OUTPUT_VARIABLE listing COMMAND_ERROR_IS_FATAL ANY)
+string(REGEX REPLACE "[ \t]*#[^\n]*" "" listing "${listing}")  # "# GetParam() = ..." may hold anything
+string(REPLACE ";" "" listing "${listing}")
+string(REPLACE "\n" ";" lines "${listing}")
+
+set(suites "")
+foreach(line IN LISTS lines)
+  if(line MATCHES "^([^ ]+)\\.$")
+    set(suite ${CMAKE_MATCH_1})
+    list(APPEND suites ${suite})
+    set(${suite}_host FALSE)
+    set(${suite}_cuda FALSE)
+  elseif(line MATCHES "^  ([^ ]+)$")
+    string(TOLOWER "${suite}.${CMAKE_MATCH_1}" name)
+    if(name MATCHES "cuda")
+      set(${suite}_cuda TRUE)
+    else()
+      set(${suite}_host TRUE)
+    endif()
+  endif()
+endforeach()
+if(NOT suites)
+  message(FATAL_ERROR "${binary} lists no tests")
+endif()
+
+set(content "")
+function(add_entry name filter label)
+  string(REPLACE "/" "." file ${name})
+  set(content
+      "${content}add_test([==[${name}]==] [==[${binary}]==] [==[--gtest_filter=${filter}]==]
+         --gtest_brief=1 [==[--gtest_output=xml:${results}/${file}.xml]==])
+set_tests_properties([==[${name}]==] PROPERTIES LABELS ${label} SKIP_RETURN_CODE 77 TIMEOUT 900)
+"
+      PARENT_SCOPE)
+endfunction()
+foreach(suite IN LISTS suites)
+  if(${suite}_host)
+    add_entry(${suite} "${suite}.*-*cuda*:*Cuda*:*CUDA*" host)
+  endif()
+  if(${suite}_cuda)
+    string(TOLOWER "${suite}" lower)
+    if(lower MATCHES "cuda")
+      add_entry(${suite}.gpu "${suite}.*" cuda)
+    else()
+      add_entry(${suite}.gpu "${suite}.*cuda*:${suite}.*Cuda*:${suite}.*CUDA*" cuda)
+    endif()
+  endif()
+endforeach()
+file(WRITE ${entries} "${content}")

@@ -1,0 +1,1 @@
+program_test(runs quickstart EXIT 0 OUTPUT "accuracy")
