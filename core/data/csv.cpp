@@ -81,7 +81,7 @@ class ColumnBuilder {
 
   Column finish() {
     Column column;
-    column.name = std::move(name_);
+    column.name = name_;
     column.text = kind_ == Kind::text || kind_ == Kind::declared_text;
     if (!column.text) {
       if (not_finite_) {

@@ -20,22 +20,22 @@ enum class Task : std::uint8_t { regression, classification };
 
 struct Dataset {
   /// Where it comes from, for messages: a file, or "moons".
-  std::string name;
+  std::string name{};
   Task task = Task::regression;
   std::int64_t rows = 0;
   std::int64_t columns = 0;
   /// (rows, columns), row-major. float where the source has no more to give (pixels), double otherwise.
-  std::variant<std::vector<float>, std::vector<double>> features;
+  std::variant<std::vector<float>, std::vector<double>> features{};
   /// One per column, or empty.
-  std::vector<std::string> feature_names;
+  std::vector<std::string> feature_names{};
 
   /// Classification: one per row, in [0, classes()).
-  std::vector<std::int64_t> labels;
-  std::vector<std::string> class_names;
+  std::vector<std::int64_t> labels{};
+  std::vector<std::string> class_names{};
 
   /// Regression: (rows, target_names.size()), row-major.
-  std::vector<double> targets;
-  std::vector<std::string> target_names;
+  std::vector<double> targets{};
+  std::vector<std::string> target_names{};
 
   std::int64_t classes() const { return static_cast<std::int64_t>(class_names.size()); }
   /// What a model has to put out per row: a score per class, or a value per target column.

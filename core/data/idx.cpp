@@ -242,8 +242,9 @@ Split read_idx_split(const IdxFiles& train, const IdxFiles& test, const IdxOptio
 
 Split fashion_mnist(const std::filesystem::path& directory) {
   const auto file = [&](const char* name) { return fashion_mnist_file(directory, name); };
-  Split split = read_idx_split({.images = file("train-images-idx3-ubyte"), .labels = file("train-labels-idx1-ubyte")},
-                               {.images = file("t10k-images-idx3-ubyte"), .labels = file("t10k-labels-idx1-ubyte")},
+  const IdxFiles train{.images = file("train-images-idx3-ubyte"), .labels = file("train-labels-idx1-ubyte")};
+  const IdxFiles test{.images = file("t10k-images-idx3-ubyte"), .labels = file("t10k-labels-idx1-ubyte")};
+  Split split = read_idx_split(train, test,
                                {.class_names = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal",
                                                 "Shirt", "Sneaker", "Bag", "Ankle boot"}});
   standardize(split, {.features = StandardizeOptions::Features::together});

@@ -1,0 +1,71 @@
+#include <twingrad/data/loader.h>
+#include <twingrad/ops.h>
+
+#include <algorithm>
+#include <string>
+#include <variant>
+
+namespace twingrad::data {
+
+Loader::Loader(const Dataset& dataset, const LoaderOptions& options, std::source_location where)
+    : options_(options), where_(where) {
+  dataset.check();
+  const std::string prefix = "Loader at " + to_string(where) + ": ";
+  if (options.batch < 1) {
+    throw ArgumentError(prefix + "batch is " + std::to_string(options.batch) + ", but must be 1 or more");
+  }
+  if (options.drop_last && dataset.rows < options.batch) {
+    throw ArgumentError(prefix + "with drop_last there is no batch: the data set has " + std::to_string(dataset.rows) +
+                        " rows and a batch " + std::to_string(options.batch));
+  }
+  if (!is_floating(options.dtype)) {
+    throw DtypeError(prefix + "features are floating-point, but dtype is " + std::string(name(options.dtype)));
+  }
+  const TensorOptions placed{.dtype = options.dtype, .device = options.device};
+  x_ = std::visit(
+      [&](const auto& values) {
+        return tensor(values, {dataset.rows, dataset.columns}, placed);
+      },
+      dataset.features);
+  y_ = dataset.task == Task::classification ? tensor(dataset.labels, {dataset.rows}, {.device = options.device})
+                                            : tensor(dataset.targets, {dataset.rows, dataset.outputs()}, placed);
+}
+
+Loader::Iterator Loader::begin() {
+  Tensor order;
+  if (options_.shuffle) {
+    order = random_permutation(rows(), {.key = options_.seed, .stream = epoch_}, options_.device, where_);
+    order.eval();  // now, or the first batch of each epoch would be a graph of another structure than the others
+  }
+  ++epoch_;
+  return {this, order};
+}
+
+std::int64_t Loader::size() const {
+  const std::int64_t whole = rows() / options_.batch;
+  const bool ragged = rows() % options_.batch != 0;
+  return whole + (ragged && !options_.drop_last ? 1 : 0);
+}
+
+void Loader::set_epoch(std::int64_t begun) {
+  if (begun < 0) {
+    throw ArgumentError("Loader: " + std::to_string(begun) + " epochs cannot have begun");
+  }
+  epoch_ = begun;
+}
+
+Batch Loader::Iterator::operator*() const {
+  const LoaderOptions& options = loader_->options_;
+  const WhereScope scope(loader_->where_);
+  const std::int64_t first = index_ * options.batch;
+  const std::int64_t count = std::min(options.batch, loader_->rows() - first);
+  // The first row is data of the graph rather than part of its structure, so one plan serves all batches.
+  const Tensor start = tensor(static_cast<double>(first), {.dtype = i64, .device = options.device});
+  Tensor index = arange(count, 0, 1, {.device = options.device}) + start;
+  if (order_.defined()) {
+    index = index_select(order_, 0, index);
+  }
+  return {.x = index_select(loader_->x_, 0, index), .y = index_select(loader_->y_, 0, index)};
+}
+
+}  // namespace twingrad::data
