@@ -57,6 +57,6 @@ class DeviceTest : public testing::TestWithParam<Device> {
 
 #define INSTANTIATE_ON_DEVICES(suite)                                                                 \
   INSTANTIATE_TEST_SUITE_P(Devices, suite, testing::ValuesIn(::twingrad::tests::device_parameters()), \
-                           [](const auto& info) { return ::twingrad::tests::device_label(info.param); })
+                           [](const auto& device) { return ::twingrad::tests::device_label(device.param); })
 
 }  // namespace twingrad::tests
