@@ -32,7 +32,7 @@ struct TensorView {
 /// Parameters of one use of an op that are part of the graph's structure: axes, flags, slopes.
 /// What a position means is documented with the family (see Family).
 struct Attributes {
-  Dims ints;
+  Dims ints{};
   std::array<double, 4> reals{};
   friend bool operator==(const Attributes&, const Attributes&) = default;
 };

@@ -41,24 +41,26 @@ struct GradientCall {
 struct Domain {
   double low = -2.0;
   double high = 2.0;
-  std::vector<double> kinks;  ///< values at which the op is not differentiable; samples keep clear of them
+  /// Values at which the op is not differentiable; samples keep clear of them. Static memory, as rows are constants
+  /// that must be there before the first dynamic initialiser runs.
+  std::span<const double> kinks{};
 };
 
 /// One sample use of an op for generated tests: shapes and dtypes of the inputs with attributes. Inputs of integer
 /// dtype are drawn from [0, index_limit).
 struct Sample {
-  std::vector<TensorType> inputs;
-  Attributes attributes;
+  std::vector<TensorType> inputs{};
+  Attributes attributes{};
   std::int64_t index_limit = 1;
 };
 
 struct Op {
-  std::string_view name;
+  std::string_view name{};
   Family family = Family::view;
   int kernel = 0;  ///< selects within the family
   int min_inputs = 1;
   int max_inputs = 1;
-  std::string_view summary;  ///< one line for the op reference: the formula
+  std::string_view summary{};  ///< one line for the op reference: the formula
 
   /// Type of the output. Throws ShapeError, DtypeError or ArgumentError; the caller adds op name and source line.
   TensorType (*infer)(std::span<const TensorType> inputs, const Attributes& attributes) = nullptr;
@@ -72,7 +74,7 @@ struct Op {
   /// must be made contiguous first.
   bool (*view)(Window& window, const TensorType& output, const Attributes& attributes) = nullptr;
 
-  Domain domain;
+  Domain domain{};
   /// Sample uses; nullptr: the generated tests derive them from the arity.
   std::vector<Sample> (*samples)() = nullptr;
 

@@ -1,0 +1,153 @@
+// The matrix product, one row for matmul() and linear(). The kernel takes row- or column-major matrices, so the
+// transposes of its gradient cost nothing.
+#include <twingrad/ops/rows.h>
+#include <twingrad/ops/use.h>
+
+namespace twingrad {
+namespace {
+
+/// Batch axes of (..., rows, columns).
+Shape batch_of(const Shape& shape) {
+  Shape batch;
+  for (int i = 0; i + 2 < shape.size(); ++i) {
+    batch.push_back(shape[i]);
+  }
+  return batch;
+}
+
+TensorType infer_matmul(std::span<const TensorType> inputs, const Attributes&) {
+  const Shape& a = inputs[0].shape;
+  const Shape& b = inputs[1].shape;
+  require_floating(inputs[0]);
+  for (std::size_t i = 1; i < inputs.size(); ++i) {
+    require_same_dtype(inputs[0], inputs[i]);
+  }
+  if (a.size() < 2 || b.size() < 2) {
+    throw ShapeError("takes matrices; unsqueeze a vector first");
+  }
+  const std::int64_t k = a.back();
+  const std::int64_t n = b.back();
+  if (b[b.size() - 2] != k) {
+    throw ShapeError("the inner lengths differ: " + std::to_string(k) + " columns and " +
+                     std::to_string(b[b.size() - 2]) + " rows; transpose or reshape one of them");
+  }
+  if (inputs.size() == 3 && !(inputs[2].shape == Shape{n})) {
+    throw ShapeError("the bias must have the shape (" + std::to_string(n) + ")");
+  }
+  Shape result = broadcast(batch_of(a), batch_of(b), "batch axes");
+  result.push_back(a[a.size() - 2]);
+  result.push_back(n);
+  return {result, inputs[0].dtype};
+}
+
+std::int64_t rows_of(const Shape& shape) {
+  std::int64_t rows = 1;
+  for (int i = 0; i + 1 < shape.size(); ++i) {
+    rows *= shape[i];
+  }
+  return rows;
+}
+
+/// All axes but the last joined: one product instead of one per batch entry.
+Tensor as_matrix(const Tensor& x) {
+  return x.rank() == 2 ? x : reshape(x, {rows_of(x.shape()), x.shape().back()});
+}
+
+/// `shape` with its last length replaced.
+Shape with_last(Shape shape, std::int64_t length) {
+  shape[shape.size() - 1] = length;
+  return shape;
+}
+
+}  // namespace
+
+constexpr Op matmul_row = {
+    .name = "matmul",
+    .family = Family::matmul,
+    .min_inputs = 2,
+    .max_inputs = 3,
+    .summary = "(..., m, k) x (..., k, n) + bias (n) -> (..., m, n)",
+    .infer = infer_matmul,
+    .gradient = [](const GradientCall& call) -> Gradients {
+      const auto of_a = [&] { return matmul(call.cotangent, transpose(call.inputs[1])); };
+      const auto of_b = [&] { return matmul(transpose(call.inputs[0]), call.cotangent); };
+      if (call.inputs.size() == 2) {
+        return per_input(call, of_a, of_b);
+      }
+      return per_input(call, of_a, of_b, [&] { return call.cotangent; });
+    },
+    .samples = []() -> std::vector<Sample> {
+      return {{{sample_of({7, 5}), sample_of({5, 3})}},
+              {{sample_of({4, 5}), sample_of({5, 3}), sample_of({3})}},
+              {{sample_of({2, 3, 4}), sample_of({2, 4, 2})}},
+              {{sample_of({2, 1, 3, 4}), sample_of({3, 4, 2})}}};
+    },
+    .flops =
+        [](std::span<const TensorType> inputs, const TensorType& output) {
+          const double bias = inputs.size() == 3 ? 1.0 : 0.0;
+          const double inner = static_cast<double>(inputs[0].shape.back());
+          return static_cast<double>(numel(output.shape)) * (2.0 * inner + bias);
+        },
+};
+
+Tensor matmul(Operand a, Operand b) {
+  const Use use("matmul", {a, b});
+  if (use[0].rank() == 0 || use[1].rank() == 0) {
+    use.fail<ShapeError>("takes vectors or matrices, not scalars; multiply with *");
+  }
+  const bool left_vector = use[0].rank() == 1;
+  const bool right_vector = use[1].rank() == 1;
+  const Tensor left = left_vector ? unsqueeze(use[0], 0) : use[0];
+  const Tensor right = right_vector ? unsqueeze(use[1], 1) : use[1];
+  Tensor result;
+  if (left.rank() > 2 && right.rank() == 2 && left.shape().back() == right.size(0)) {
+    result = reshape(apply(matmul_row, {as_matrix(left), right}), with_last(left.shape(), right.size(1)));
+  } else {
+    result = apply(matmul_row, {left, right});
+  }
+  if (right_vector) {
+    result = squeeze(result, -1);
+  }
+  if (left_vector) {
+    result = squeeze(result, right_vector ? -1 : -2);
+  }
+  return result;
+}
+
+namespace {
+
+Tensor linear_of(const Use& use, const Tensor* bias) {
+  const Tensor& x = use[0];
+  const Tensor& weight = use[1];
+  use.require_floats();
+  if (x.rank() == 0 || weight.rank() != 2 || x.shape().back() != weight.size(1)) {
+    use.fail<ShapeError>("takes x (..., in), weight (out, in) and bias (out)");
+  }
+  if (bias != nullptr && !(bias->shape() == Shape{weight.size(0)})) {
+    use.fail<ShapeError>("the bias must have the shape (" + std::to_string(weight.size(0)) + ")");
+  }
+  const Tensor matrix = as_matrix(x);
+  const Tensor turned = transpose(weight);
+  const Tensor result =
+      bias == nullptr ? apply(matmul_row, {matrix, turned}) : apply(matmul_row, {matrix, turned, *bias});
+  return x.rank() == 2 ? result : reshape(result, with_last(x.shape(), weight.size(0)));
+}
+
+}  // namespace
+
+Tensor linear(Operand x, Operand weight, Operand bias) {
+  if (!bias.is_number() && !bias.tensor().defined()) {
+    return linear(x, weight);
+  }
+  const Use use("linear", {x, weight, bias});
+  return linear_of(use, &use[2]);
+}
+Tensor linear(Operand x, Operand weight) {
+  return linear_of(Use("linear", {x, weight}), nullptr);
+}
+
+OpRows matmul_rows() {
+  return {&matmul_row};
+}
+
+}  // namespace twingrad
