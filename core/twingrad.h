@@ -6,7 +6,12 @@
 #include <twingrad/dtype.h>
 #include <twingrad/error.h>
 #include <twingrad/evaluate.h>
+#include <twingrad/io/named_tensors.h>
+#include <twingrad/io/safetensors.h>
+#include <twingrad/metrics.h>
+#include <twingrad/nn/nn.h>
 #include <twingrad/ops.h>
+#include <twingrad/optim/optim.h>
 #include <twingrad/random.h>
 #include <twingrad/shape.h>
 #include <twingrad/tensor.h>

@@ -1,0 +1,56 @@
+#include <twingrad/autograd.h>
+#include <twingrad/evaluate.h>
+#include <twingrad/nn/normalization.h>
+#include <twingrad/ops.h>
+
+#include <string>
+
+namespace twingrad::nn {
+
+LayerNorm::LayerNorm(std::int64_t features, const LayerNormOptions& options)
+    : weight(register_parameter("weight", ones({features}))),
+      bias(register_parameter("bias", zeros({features}))),
+      eps_(options.eps) {}
+
+Tensor LayerNorm::forward(const Tensor& x) {
+  return layer_norm(x, weight, bias, eps_);
+}
+
+RMSNorm::RMSNorm(std::int64_t features, const RMSNormOptions& options)
+    : weight(register_parameter("weight", ones({features}))), eps_(options.eps) {}
+
+Tensor RMSNorm::forward(const Tensor& x) {
+  return rms_norm(x, weight, eps_);
+}
+
+BatchNorm1d::BatchNorm1d(std::int64_t features, const BatchNormOptions& options)
+    : weight(register_parameter("weight", ones({features}))),
+      bias(register_parameter("bias", zeros({features}))),
+      running_mean(register_buffer("running_mean", zeros({features}))),
+      running_var(register_buffer("running_var", ones({features}))),
+      eps_(options.eps),
+      momentum_(options.momentum) {
+  if (!(momentum_ >= 0 && momentum_ <= 1)) {
+    throw ArgumentError("BatchNorm1d: the momentum " + std::to_string(momentum_) + " is not in [0, 1]");
+  }
+}
+
+Tensor BatchNorm1d::forward(const Tensor& x) {
+  if (!training()) {
+    return batch_norm(x, weight, bias, running_mean, running_var, eps_);
+  }
+  const Tensor y = batch_norm(x, weight, bias, eps_);  // checks the shape of x first
+  if (x.size(0) < 2) {
+    throw ShapeError("BatchNorm1d: a batch of shape " + to_string(x.shape()) +
+                     " has no variance; train with at least two rows, or switch to eval()");
+  }
+  const NoGrad guard;
+  const auto blend = [&](const Tensor& running, const Tensor& batch) {
+    return running * (1.0 - momentum_) + batch * momentum_;
+  };
+  assign_later(running_mean, blend(running_mean, mean(x, {.axes = {0}})));
+  assign_later(running_var, blend(running_var, var(x, {.axes = {0}}, 1.0)));
+  return y;
+}
+
+}  // namespace twingrad::nn

@@ -1,0 +1,242 @@
+#include <twingrad/autograd.h>
+#include <twingrad/evaluate.h>
+#include <twingrad/graph/node.h>
+#include <twingrad/ops.h>
+#include <twingrad/optim/optimizer.h>
+#include <twingrad/optim/rules.h>
+
+#include <algorithm>
+#include <unordered_set>
+
+namespace twingrad::optim {
+namespace {
+
+bool is_half(Dtype dtype) {
+  return dtype == Dtype::bf16 || dtype == Dtype::f16;
+}
+
+// What updates and buffers of a parameter are computed in.
+Dtype working_dtype(const Tensor& parameter) {
+  return is_half(parameter.dtype()) ? Dtype::f32 : parameter.dtype();
+}
+
+}  // namespace
+
+Optimizer::Optimizer(const BaseGroups& groups) {
+  std::unordered_set<const detail::TensorImpl*> seen;
+  for (const auto& [parameters, lr] : groups) {
+    for (const Tensor& parameter : parameters) {
+      slots_.push_back({.parameter = parameter, .group = learning_rates_.size(), .buffers = {}});
+      const std::string which = "optimizer: " + title(slots_.size() - 1);
+      if (!parameter.node()->is_leaf() || !parameter.requires_grad()) {
+        throw ArgumentError(which + " is no leaf that requires gradients; mark it with requires_grad(true)");
+      }
+      if (!seen.insert(parameter.impl().get()).second) {
+        throw ArgumentError(which + " is there twice; a step would count it twice");
+      }
+    }
+    learning_rates_.push_back(lr);
+  }
+  if (slots_.empty()) {
+    throw ArgumentError("optimizer: there are no parameters to train");
+  }
+}
+
+std::string Optimizer::title(std::size_t slot) const {
+  const std::string& label = slots_[slot].parameter.label();
+  return "parameter " + std::to_string(slot) + (label.empty() ? "" : " ('" + label + "')");
+}
+
+std::vector<Tensor> Optimizer::parameters() const {
+  std::vector<Tensor> result;
+  for (const Slot& slot : slots_) {
+    result.push_back(slot.parameter);
+  }
+  return result;
+}
+
+std::vector<Tensor> grads(const std::vector<Tensor>& parameters) {
+  std::vector<Tensor> result;
+  for (const Tensor& parameter : parameters) {
+    result.push_back(parameter.grad());
+  }
+  return result;
+}
+
+void Optimizer::zero_grad() const {
+  for (const Slot& slot : slots_) {
+    slot.parameter.zero_grad();
+  }
+}
+
+double Optimizer::learning_rate(std::size_t group) const {
+  if (group >= group_count()) {
+    throw ArgumentError("learning_rate: there is no group " + std::to_string(group) + "; there are " +
+                        std::to_string(group_count()));
+  }
+  return learning_rates_[group];
+}
+
+void Optimizer::set_learning_rate(std::size_t group, double lr) {
+  learning_rate(group);  // is there
+  check_not_negative("set_learning_rate", "lr", lr);
+  learning_rates_[group] = lr;
+}
+
+void Optimizer::set_learning_rate(double lr) {
+  check_not_negative("set_learning_rate", "lr", lr);
+  std::ranges::fill(learning_rates_, lr);
+}
+
+std::int64_t Optimizer::steps() const {
+  std::int64_t most = 0;
+  for (const Slot& slot : slots_) {
+    most = std::max(most, slot.steps);
+  }
+  return most;
+}
+
+void Optimizer::check_gradients(const std::vector<Tensor>& gradients) const {
+  if (gradients.size() != slots_.size()) {
+    throw ArgumentError("step: there are " + std::to_string(gradients.size()) + " gradients for " +
+                        std::to_string(slots_.size()) + " parameters");
+  }
+  if (std::ranges::none_of(gradients, &Tensor::defined)) {
+    throw ArgumentError("step: no parameter has a gradient; call backward() first, or pass gradients");
+  }
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    const Tensor& gradient = gradients[i];
+    const Tensor& parameter = slots_[i].parameter;
+    if (!gradient.defined()) {
+      continue;
+    }
+    const std::string which = "step: the gradient of " + title(i) + " ";
+    if (!(gradient.shape() == parameter.shape())) {
+      throw ShapeError(which + "has shape " + to_string(gradient.shape()) + ", the parameter " +
+                       to_string(parameter.shape()));
+    }
+    if (gradient.dtype() != parameter.dtype()) {
+      throw DtypeError(which + "is " + std::string(name(gradient.dtype())) + ", the parameter " +
+                       std::string(name(parameter.dtype())));
+    }
+    if (!(gradient.device() == parameter.device())) {
+      throw DeviceError(which + "is on " + gradient.device().name() + ", the parameter on " +
+                        parameter.device().name());
+    }
+  }
+}
+
+Tensor Optimizer::initial_buffer(const Slot& slot) const {
+  const TensorOptions options{.dtype = working_dtype(slot.parameter), .device = slot.parameter.device()};
+  // Memory of its own from the start, so that the first step has the structure of all others.
+  return contiguous(full(slot.parameter.shape(), initial_buffer_value(slot.group), options));
+}
+
+// Buffers appear at the first step and follow when a parameter has moved since the last one.
+void Optimizer::prepare_buffers() {
+  std::vector<Tensor> fresh;
+  for (Slot& slot : slots_) {
+    if (slot.buffers.empty()) {
+      for (std::size_t i = 0; i < buffer_names(slot.group).size(); ++i) {
+        slot.buffers.push_back(initial_buffer(slot));
+        fresh.push_back(slot.buffers.back());
+      }
+    }
+    for (Tensor& buffer : slot.buffers) {
+      const Dtype dtype = working_dtype(slot.parameter);
+      if (buffer.dtype() != dtype || !(buffer.device() == slot.parameter.device())) {
+        buffer = contiguous(buffer.detach().to(dtype).to(slot.parameter.device()));
+        fresh.push_back(buffer);
+      }
+    }
+  }
+  eval(fresh);
+}
+
+void Optimizer::step(std::source_location where) {
+  step(grads(parameters()), where);
+}
+
+void Optimizer::step(std::vector<Tensor> gradients, std::source_location where) {
+  const WhereScope scope(where);
+  const NoGrad guard;
+  check_gradients(gradients);
+  prepare_buffers();
+  std::vector<std::pair<Tensor, Tensor>> assignments;
+  std::vector<Slot*> stepped;
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    Slot& slot = slots_[i];
+    if (!gradients[i].defined()) {
+      continue;
+    }
+    const Dtype dtype = working_dtype(slot.parameter);
+    Output output = update({.group = slot.group,
+                            .step = slot.steps + 1,
+                            .lr = learning_rates_[slot.group],
+                            .parameter = slot.parameter.to(dtype),
+                            .gradient = gradients[i].to(dtype),
+                            .buffers = slot.buffers});
+    assignments.emplace_back(slot.parameter, output.parameter.to(slot.parameter.dtype()));
+    for (std::size_t j = 0; j < slot.buffers.size(); ++j) {
+      assignments.emplace_back(slot.buffers[j], std::move(output.buffers[j]));
+    }
+    stepped.push_back(&slot);
+  }
+  // The plan can reuse the memory of whatever no handle holds.
+  gradients.clear();
+  assign_all(assignments);
+  for (Slot* slot : stepped) {
+    ++slot->steps;
+  }
+}
+
+NamedTensors Optimizer::state() const {
+  NamedTensors result;
+  std::vector<std::int64_t> steps;
+  for (const Slot& slot : slots_) {
+    steps.push_back(slot.steps);
+  }
+  result.emplace_back("lr", tensor(learning_rates_, {.dtype = Dtype::f64}));
+  result.emplace_back("step", tensor(steps));
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    const Slot& slot = slots_[i];
+    const std::vector<std::string> names = buffer_names(slot.group);
+    for (std::size_t j = 0; j < names.size(); ++j) {
+      result.emplace_back(names[j] + "." + std::to_string(i),
+                          slot.buffers.empty() ? initial_buffer(slot) : slot.buffers[j].detach());
+    }
+  }
+  return result;
+}
+
+void Optimizer::load_state(const NamedTensors& state) {
+  const std::string mismatch = describe_mismatch(this->state(), state);
+  if (!mismatch.empty()) {
+    throw ArgumentError("load_state: the state does not fit the optimizer:" + mismatch);
+  }
+  const auto rates = find(state, "lr").to_vector<double>();
+  const auto steps = find(state, "step").to_vector<std::int64_t>();
+  std::vector<std::vector<Tensor>> buffers(slots_.size());
+  std::vector<Tensor> all;
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    for (const std::string& buffer : buffer_names(slots_[i].group)) {
+      const Tensor& value = find(state, buffer + "." + std::to_string(i));
+      buffers[i].push_back(contiguous(value.detach().to(slots_[i].parameter.device())));
+      all.push_back(buffers[i].back());
+    }
+  }
+  for (const double rate : rates) {
+    check_not_negative("load_state", "lr", rate);
+  }
+  for (const std::int64_t step : steps) {
+    check_not_negative("load_state", "step", static_cast<double>(step));
+  }
+  eval(all);
+  learning_rates_ = rates;
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    slots_[i].steps = steps[i];
+    slots_[i].buffers = std::move(buffers[i]);
+  }
+}
+
+}  // namespace twingrad::optim
