@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <map>
 #include <span>
 #include <string>
@@ -101,15 +102,23 @@ void for_each_batch(const KernelCall& call, const Product& product) {
   problem.b.batch = walk.inner_stride(1);
   const bool more_rows = problem.batch > 1 && problem.b.batch == 0 && problem.a.column == 1 &&
                          problem.a.batch == problem.m * problem.a.row;
-  const std::int64_t output_step = problem.m * problem.n;
+  const std::int64_t matrix = problem.m * problem.n;
   if (more_rows) {
     problem.m *= problem.batch;
     problem.batch = 1;
     problem.a.batch = 0;
   }
+  // The same product many times: computed once and copied.
+  const bool repeats = problem.batch > 1 && problem.a.batch == 0 && problem.b.batch == 0;
+  const std::int64_t copies = repeats ? problem.batch : 1;
+  problem.batch = repeats ? 1 : problem.batch;
   walk.for_each_run(0, walk.numel(), [&](std::int64_t flat, const auto& offsets, std::int64_t) {
-    product(problem, element(a.data, a.dtype, offsets[0]), element(b.data, b.dtype, offsets[1]),
-            element(call.output.data, call.output.dtype, flat * output_step));
+    std::byte* output = element(call.output.data, call.output.dtype, flat * matrix);
+    product(problem, element(a.data, a.dtype, offsets[0]), element(b.data, b.dtype, offsets[1]), output);
+    const std::int64_t bytes = matrix * static_cast<std::int64_t>(size_of(call.output.dtype));
+    for (std::int64_t copy = 1; copy < copies; ++copy) {
+      std::memcpy(output + copy * bytes, output, static_cast<std::size_t>(bytes));
+    }
   });
 }
 
