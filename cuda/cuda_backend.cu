@@ -1,0 +1,200 @@
+// The CUDA backend: one GPU, one stream. All work is queued on the stream in order; only copy_to_host() and
+// synchronize() wait. run() neither waits nor, once its scratch memory has grown to what a call needs, allocates, so a
+// sequence of calls that ran once can be captured.
+#include "cuda/check.h"
+#include "cuda/families.h"
+#include "cuda/matmul_plans.h"
+#include "cuda/staging.h"
+
+#include <twingrad/backend.h>
+#include <twingrad/op.h>
+
+#include <cstdio>
+#include <cstring>
+
+namespace twingrad {
+namespace cuda {
+namespace {
+
+/// Results up to this size come back through pinned memory, together with the index record.
+constexpr std::size_t small_result_bytes = std::size_t{64} << 10;
+
+/// Pinned memory that the device answers into.
+struct Answer {
+  IndexError index_error;
+  std::byte result[small_result_bytes];
+};
+
+class CudaBackend final : public Backend {
+ public:
+  explicit CudaBackend(int index) {
+    context_.device = index;
+    check(cudaSetDevice(index), "cudaSetDevice");
+    check(cudaGetDeviceProperties(&properties_, index), "cudaGetDeviceProperties");
+    check(cudaStreamCreateWithFlags(&context_.stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+    void* memory = nullptr;
+    check(cudaMalloc(&memory, sizeof(IndexError)), "cudaMalloc of the index record");
+    context_.index_error = static_cast<IndexError*>(memory);
+    check(cudaMemsetAsync(memory, 0, sizeof(IndexError), context_.stream), "cudaMemsetAsync");
+    check(cudaMallocHost(&memory, sizeof(Answer)), "cudaMallocHost");
+    answer_ = static_cast<Answer*>(memory);
+    context_.matmul_plans = std::make_unique<MatmulPlans>();
+    staging_ = std::make_unique<Staging>(context_.stream);
+  }
+  ~CudaBackend() override {
+    (void)cudaSetDevice(context_.device);
+    (void)cudaStreamSynchronize(context_.stream);
+    staging_.reset();
+    (void)cudaFreeHost(answer_);
+  }
+
+  std::string description() const override {
+    int driver = 0;
+    int runtime = 0;
+    check(cudaDriverGetVersion(&driver), "cudaDriverGetVersion");
+    check(cudaRuntimeGetVersion(&runtime), "cudaRuntimeGetVersion");
+    char text[512];
+    std::snprintf(text, sizeof text, "%s, %.1f GiB, compute capability %d.%d, CUDA driver %d.%d, runtime %d.%d",
+                  properties_.name, static_cast<double>(properties_.totalGlobalMem) / (1024.0 * 1024.0 * 1024.0),
+                  properties_.major, properties_.minor, driver / 1000, driver % 1000 / 10, runtime / 1000,
+                  runtime % 1000 / 10);
+    return text;
+  }
+
+  void* allocate(std::size_t bytes) override {
+    enter();
+    void* memory = nullptr;
+    const cudaError_t status = cudaMalloc(&memory, bytes);
+    if (status == cudaErrorMemoryAllocation) {
+      (void)cudaGetLastError();
+      return nullptr;
+    }
+    check(status, "cudaMalloc");
+    return memory;
+  }
+
+  // cudaFree waits for work that is queued; what it could report was or will be reported by the call that failed.
+  void deallocate(void* memory, std::size_t) noexcept override {
+    (void)cudaSetDevice(context_.device);
+    (void)cudaFree(memory);
+  }
+
+  void copy_from_host(void* target, const void* source, std::size_t bytes) override {
+    enter();
+    staging_->copy_from_host(target, source, bytes);
+  }
+
+  void copy_to_host(void* target, const void* source, std::size_t bytes) override {
+    enter();
+    const bool small = bytes <= small_result_bytes;
+    void* landing = small ? answer_->result : target;
+    if (bytes > 0) {
+      check(cudaMemcpyAsync(landing, source, bytes, cudaMemcpyDeviceToHost, context_.stream),
+            "cudaMemcpyAsync to the host");
+    }
+    wait();
+    if (small && bytes > 0) {
+      std::memcpy(target, landing, bytes);
+    }
+  }
+
+  void copy(void* target, const void* source, std::size_t bytes) override {
+    enter();
+    if (bytes > 0) {
+      check(cudaMemcpyAsync(target, source, bytes, cudaMemcpyDeviceToDevice, context_.stream),
+            "cudaMemcpyAsync on the device");
+    }
+  }
+
+  void run(const KernelCall& call) override {
+    enter();
+    switch (call.op->family) {
+      case Family::view:
+        throw DeviceError(std::string(call.op->name) + ": a view reached the CUDA backend; it has nothing to compute");
+      case Family::elementwise:
+        return run_elementwise(call, context_);
+      case Family::update:
+        return run_update(call, context_);
+      case Family::reduce:
+        return run_reduce(call, context_);
+      case Family::arg_reduce:
+        return run_arg_reduce(call, context_);
+      case Family::scan:
+        return run_scan(call, context_);
+      case Family::matmul:
+        return run_matmul(call, context_);
+      case Family::rows:
+        return run_rows(call, context_);
+      case Family::index:
+        return run_index(call, context_);
+      case Family::random:
+        return run_random(call, context_);
+      case Family::copy:
+        return run_copy(call, context_);
+      case Family::custom:
+        return run_custom(call);
+    }
+    throw DeviceError(std::string(call.op->name) + ": unknown kernel family");
+  }
+
+  void synchronize() override {
+    enter();
+    wait();
+  }
+
+ private:
+  /// The current device is the thread's: another backend or the user may have changed it.
+  void enter() const { check(cudaSetDevice(context_.device), "cudaSetDevice"); }
+
+  void run_custom(const KernelCall& call) {
+    if (call.op->custom_cuda == nullptr) {
+      throw DeviceError(std::string(call.op->name) +
+                        ": this op has no CUDA kernel; set custom_cuda in its row or run it on the CPU");
+    }
+    call.op->custom_cuda(call, context_.stream);
+    check(cudaGetLastError(), "custom kernel", call.op->name);
+  }
+
+  void wait() {
+    const bool looks = context_.index_launches > 0;
+    if (looks) {
+      check(cudaMemcpyAsync(&answer_->index_error, context_.index_error, sizeof(IndexError), cudaMemcpyDeviceToHost,
+                            context_.stream),
+            "cudaMemcpyAsync of the index record");
+    }
+    check(cudaStreamSynchronize(context_.stream), "cudaStreamSynchronize");
+    if (!looks || answer_->index_error.found == 0) {
+      return;
+    }
+    check(cudaMemsetAsync(context_.index_error, 0, sizeof(IndexError), context_.stream), "cudaMemsetAsync");
+    throw NumericError(context_.index_places.message(answer_->index_error));
+  }
+
+  Context context_;
+  cudaDeviceProp properties_{};
+  Answer* answer_ = nullptr;
+  std::unique_ptr<Staging> staging_;
+};
+
+}  // namespace
+}  // namespace cuda
+
+int cuda_backend_device_count() {
+  int count = 0;
+  if (cudaGetDeviceCount(&count) != cudaSuccess) {
+    (void)cudaGetLastError();  // no driver, or none that is new enough: no device
+    return 0;
+  }
+  return count;
+}
+
+std::unique_ptr<Backend> make_cuda_backend(int index) {
+  const int count = cuda_backend_device_count();
+  if (index < 0 || index >= count) {
+    throw DeviceError("cuda:" + std::to_string(index) + " is not there: the CUDA driver shows " +
+                      std::to_string(count) + " device(s)");
+  }
+  return std::make_unique<cuda::CudaBackend>(index);
+}
+
+}  // namespace twingrad

@@ -1,0 +1,250 @@
+// Loops for every elementwise formula. Two kernels: one moves 16 bytes per operand and thread and serves contiguous
+// tensors, scalars and broadcast rows; the other one element, at any strides.
+#pragma once
+
+// Formulas compare with 0 whatever the type; for uint8 the compiler finds that pointless.
+#pragma nv_diagnostic push
+#pragma nv_diag_suppress 186
+#include <twingrad/formulas.h>
+#pragma nv_diagnostic pop
+
+#include "cuda/element.cuh"
+#include "cuda/families.h"
+#include "cuda/launch.h"
+#include "cuda/strided.h"
+
+#include <twingrad/op.h>
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+namespace twingrad::cuda::elementwise {
+
+using formulas::Parameters;
+
+/// The operands' memory; 0 is the output.
+template <int N>
+struct Pointers {
+  void* data[N];
+};
+
+/// Element type of operand n: T, but for a boolean output and for the condition of a formula of three inputs.
+template <class Formula, class T, int n>
+using Operand = std::conditional_t<n == 0, std::conditional_t<Formula::gives == formulas::Gives::boolean, bool, T>,
+                                   std::conditional_t<n == 1 && Formula::arity == 3, bool, T>>;
+
+/// The formula on elements: rounded to the output's type.
+template <class Formula, class T>
+__device__ __forceinline__ auto evaluate(T x, const Parameters& parameters) {
+  return from_compute<T>(Formula::apply(to_compute(x), parameters));
+}
+template <class Formula, class T>
+__device__ __forceinline__ auto evaluate(T x, T y, const Parameters& parameters) {
+  if constexpr (Formula::gives == formulas::Gives::boolean) {
+    return Formula::apply(to_compute(x), to_compute(y), parameters);
+  } else {
+    return from_compute<T>(Formula::apply(to_compute(x), to_compute(y), parameters));
+  }
+}
+template <class Formula, class T>
+__device__ __forceinline__ auto evaluate(bool condition, T x, T y, const Parameters& parameters) {
+  return from_compute<T>(Formula::apply(condition, to_compute(x), to_compute(y), parameters));
+}
+
+/// `Lanes` neighbours of one operand whose innermost stride is 1 (one access) or 0 (the same element in all lanes).
+template <class E, int Lanes>
+__device__ __forceinline__ Vector<E, Lanes> load_lanes(const void* data, std::int32_t offset, std::int32_t stride) {
+  const E* place = static_cast<const E*>(data) + offset;
+  if (stride != 0) {
+    return *reinterpret_cast<const Vector<E, Lanes>*>(place);
+  }
+  const E value = *place;
+  Vector<E, Lanes> out;
+#pragma unroll
+  for (int lane = 0; lane < Lanes; ++lane) {
+    out.lane[lane] = value;
+  }
+  return out;
+}
+
+/// One element at each operand's offset. The output may be an input's memory: each thread reads before it writes.
+template <class Formula, class T, int N, std::size_t... n>
+__device__ __forceinline__ void apply_one(const Pointers<N>& pointers, const std::int32_t (&offset)[N],
+                                          const Parameters& parameters, std::index_sequence<n...>) {
+  static_cast<Operand<Formula, T, 0>*>(pointers.data[0])[offset[0]] = evaluate<Formula>(
+      static_cast<const Operand<Formula, T, n + 1>*>(pointers.data[n + 1])[offset[n + 1]]..., parameters);
+}
+
+template <class Formula, class T, int Lanes, int N, std::size_t... n>
+__device__ __forceinline__ void apply_lanes(const Pointers<N>& pointers, const std::int32_t (&offset)[N],
+                                            const Offsets32<N>& offsets, const Parameters& parameters,
+                                            std::index_sequence<n...>) {
+  const int inner = offsets.rank - 1;
+  const auto operands = std::tuple(load_lanes<Operand<Formula, T, n + 1>, Lanes>(pointers.data[n + 1], offset[n + 1],
+                                                                                 offsets.stride[n + 1][inner])...);
+  using Out = Operand<Formula, T, 0>;
+  Vector<Out, Lanes> out;
+#pragma unroll
+  for (int lane = 0; lane < Lanes; ++lane) {
+    out.lane[lane] = evaluate<Formula>(std::get<n>(operands).lane[lane]..., parameters);
+  }
+  *reinterpret_cast<Vector<Out, Lanes>*>(static_cast<Out*>(pointers.data[0]) + offset[0]) = out;
+}
+
+/// Reads every input once and writes the output once, 16 bytes of T per access; limit: memory bandwidth. A broadcast
+/// row or scalar comes from the cache. Where the innermost axis is no multiple of `Lanes` the box has one axis, and the
+/// last thread takes the rest one by one.
+template <class Formula, class T, int Lanes>
+__global__ void __launch_bounds__(default_threads)
+    vector_kernel(const __grid_constant__ Offsets32<Formula::arity + 1> offsets, Pointers<Formula::arity + 1> pointers,
+                  std::uint32_t count, Parameters parameters) {
+  constexpr int N = Formula::arity + 1;
+  constexpr auto inputs = std::make_index_sequence<Formula::arity>();
+  const std::uint32_t first = (blockIdx.x * default_threads + threadIdx.x) * Lanes;
+  if (first >= count) {
+    return;
+  }
+  std::int32_t offset[N];
+  offsets.locate(first, offset);
+  if (count - first >= Lanes) {
+    apply_lanes<Formula, T, Lanes>(pointers, offset, offsets, parameters, inputs);
+    return;
+  }
+  for (std::uint32_t i = first; i < count; ++i) {
+    apply_one<Formula, T>(pointers, offset, parameters, inputs);
+    for (int n = 0; n < N; ++n) {
+      offset[n] += offsets.stride[n][0];
+    }
+  }
+}
+
+/// One element per thread: index arithmetic and, at inner strides other than 0 and 1, partly used memory sectors are
+/// the limit.
+template <class Formula, class T>
+__global__ void __launch_bounds__(default_threads)
+    element_kernel(const __grid_constant__ Offsets32<Formula::arity + 1> offsets, Pointers<Formula::arity + 1> pointers,
+                   std::uint32_t count, Parameters parameters) {
+  const std::uint32_t index = blockIdx.x * default_threads + threadIdx.x;
+  if (index >= count) {
+    return;
+  }
+  std::int32_t offset[Formula::arity + 1];
+  offsets.locate(index, offset);
+  apply_one<Formula, T>(pointers, offset, parameters, std::make_index_sequence<Formula::arity>());
+}
+
+/// Whether vector_kernel can walk the box: `lanes` neighbours of every operand are one aligned access or one element.
+template <int N>
+bool takes_vectors(const Box<N>& box, const Pointers<N>& pointers, const std::array<std::size_t, N>& element_size,
+                   int lanes) {
+  const int inner = box.rank - 1;
+  if (inner < 0 || box.stride[0][inner] != 1 || (inner > 0 && box.size[inner] % lanes != 0)) {
+    return false;
+  }
+  for (int n = 0; n < N; ++n) {
+    if (box.stride[n][inner] == 0) {
+      continue;
+    }
+    if (box.stride[n][inner] != 1 ||
+        reinterpret_cast<std::uintptr_t>(pointers.data[n]) %
+                (element_size[static_cast<std::size_t>(n)] * static_cast<std::size_t>(lanes)) !=
+            0) {
+      return false;
+    }
+    for (int axis = 0; axis < inner; ++axis) {
+      if (box.stride[n][axis] % lanes != 0) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+template <class Formula, class T, std::size_t... n>
+constexpr std::array<std::size_t, sizeof...(n)> operand_sizes(std::index_sequence<n...>) {
+  return {sizeof(Operand<Formula, T, static_cast<int>(n)>)...};
+}
+
+template <class Formula, class T>
+void run(const KernelCall& call, Context& context) {
+  constexpr int N = Formula::arity + 1;
+  constexpr auto sizes = operand_sizes<Formula, T>(std::make_index_sequence<N>());
+  std::array<Strides, N> strides;
+  Pointers<N> base;
+  strides[0] = contiguous_strides(call.output.shape);
+  base.data[0] = call.output.data;
+  for (int n = 1; n < N; ++n) {
+    const TensorView& input = call.inputs[static_cast<std::size_t>(n - 1)];
+    strides[static_cast<std::size_t>(n)] = input.strides;
+    base.data[n] = input.data;
+  }
+  Parameters parameters;
+  for (int i = 0; i < 4; ++i) {
+    parameters.p[i] = call.attributes.reals[static_cast<std::size_t>(i)];
+  }
+  const auto queue = [&](const Box<N>& box, const Elements<N>& start) {
+    Pointers<N> pointers;
+    for (int n = 0; n < N; ++n) {
+      const auto size = static_cast<std::int64_t>(sizes[static_cast<std::size_t>(n)]);
+      pointers.data[n] = static_cast<std::byte*>(base.data[n]) + start[n] * size;
+    }
+    const std::int64_t count = box.numel();
+    if constexpr (std::is_floating_point_v<compute_t<T>>) {
+      constexpr int lanes = lanes_of<T>;
+      if (takes_vectors<N>(box, pointers, sizes, lanes)) {
+        launch(context, call.op->name, vector_kernel<Formula, T, lanes>, blocks_for(count, default_threads * lanes),
+               default_threads, Offsets32<N>(box), pointers, static_cast<std::uint32_t>(count), parameters);
+        return;
+      }
+    }
+    launch(context, call.op->name, element_kernel<Formula, T>, blocks_for(count), default_threads, Offsets32<N>(box),
+           pointers, static_cast<std::uint32_t>(count), parameters);
+  };
+  for_each_part<N>(make_box<N>(call.output.shape, strides), queue);
+}
+
+using Runner = void (*)(const KernelCall&, Context&);
+
+/// The formula's runner for each dtype of its last input, in the order of Dtype; nullptr where it is not taken.
+using RunnersByDtype = std::array<Runner, 8>;
+
+template <class Formula, class T>
+constexpr Runner runner() {
+  if constexpr (formulas::accepts<T>(Formula::takes)) {
+    return &run<Formula, T>;
+  } else {
+    return nullptr;
+  }
+}
+
+template <class Formula, bool wanted>
+constexpr RunnersByDtype runners() {
+  if constexpr (wanted) {
+    return {runner<Formula, float>(),        runner<Formula, double>(),       runner<Formula, bfloat16>(),
+            runner<Formula, float16>(),      runner<Formula, std::int32_t>(), runner<Formula, std::int64_t>(),
+            runner<Formula, std::uint8_t>(), runner<Formula, bool>()};
+  } else {
+    return {};
+  }
+}
+
+/// One row per formula; rows of formulas whose arity is not in [low, high] are empty and compile nothing.
+template <int low, int high, class... Formulas>
+constexpr std::array<RunnersByDtype, sizeof...(Formulas)> make_table(const std::tuple<Formulas...>*) {
+  return {runners < Formulas, low <= Formulas::arity && Formulas::arity <= high > ()...};
+}
+
+template <std::size_t rows>
+void dispatch(const std::array<RunnersByDtype, rows>& table, const KernelCall& call, Context& context) {
+  const Dtype dtype = call.inputs.back().dtype;
+  const Runner runner = table.at(static_cast<std::size_t>(call.op->kernel)).at(static_cast<std::size_t>(dtype));
+  if (runner == nullptr) {
+    throw DtypeError(std::string(call.op->name) + ": does not take " + std::string(name(dtype)));
+  }
+  runner(call, context);
+}
+
+}  // namespace twingrad::cuda::elementwise

@@ -1,0 +1,24 @@
+// The CUDA backend's entry points, one per kernel family, each in the file of its name. All queue on context.stream
+// and return; what the families mean stands in core/kernel_call.h and core/kernels.h.
+#pragma once
+
+#include "cuda/context.h"
+
+namespace twingrad::cuda {
+
+void run_elementwise(const KernelCall& call, Context& context);
+void run_update(const KernelCall& call, Context& context);
+void run_reduce(const KernelCall& call, Context& context);
+void run_arg_reduce(const KernelCall& call, Context& context);
+void run_scan(const KernelCall& call, Context& context);
+void run_matmul(const KernelCall& call, Context& context);
+void run_rows(const KernelCall& call, Context& context);
+void run_index(const KernelCall& call, Context& context);
+void run_random(const KernelCall& call, Context& context);
+void run_copy(const KernelCall& call, Context& context);
+
+/// The halves of run_elementwise, apart because each takes minutes to compile.
+void run_elementwise_unary(const KernelCall& call, Context& context);
+void run_elementwise_binary(const KernelCall& call, Context& context);
+
+}  // namespace twingrad::cuda

@@ -1,0 +1,138 @@
+#include "cuda/matmul_plans.h"
+
+namespace twingrad::cuda {
+namespace {
+
+template <class T>
+void set(cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t attribute, const T& value,
+         std::string_view op) {
+  check(cublasLtMatmulDescSetAttribute(operation, attribute, &value, sizeof value), "cublasLtMatmulDescSetAttribute",
+        op);
+}
+template <class T>
+void set(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttributes_t attribute, const T& value,
+         std::string_view op) {
+  check(cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof value),
+        "cublasLtMatmulPreferenceSetAttribute", op);
+}
+
+cudaDataType data_type(Dtype dtype, std::string_view op) {
+  switch (dtype) {
+    case Dtype::f32:
+      return CUDA_R_32F;
+    case Dtype::f64:
+      return CUDA_R_64F;
+    case Dtype::bf16:
+      return CUDA_R_16BF;
+    case Dtype::f16:
+      return CUDA_R_16F;
+    default:
+      throw DtypeError(std::string(op) + ": takes floating dtypes, not " + std::string(name(dtype)));
+  }
+}
+
+/// A column-major rows x columns matrix, `batch` of them `step` apart.
+void describe(cublasLtMatrixLayoutOpaque_t& layout, cudaDataType type, std::int64_t rows, std::int64_t columns,
+              std::int64_t leading, std::int64_t batch, std::int64_t step, std::string_view op) {
+  check(cublasLtMatrixLayoutInit(&layout, type, static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(columns),
+                                 leading),
+        "cublasLtMatrixLayoutInit", op);
+  if (batch > 1) {
+    const auto count = static_cast<std::int32_t>(batch);
+    check(cublasLtMatrixLayoutSetAttribute(&layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count),
+          "cublasLtMatrixLayoutSetAttribute", op);
+    check(cublasLtMatrixLayoutSetAttribute(&layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &step, sizeof step),
+          "cublasLtMatrixLayoutSetAttribute", op);
+  }
+}
+
+}  // namespace
+
+MatmulPlans::~MatmulPlans() {
+  if (handle_ != nullptr) {
+    (void)cublasLtDestroy(handle_);
+  }
+  (void)cudaFree(workspace_);
+}
+
+void MatmulPlans::prepare(std::string_view op) {
+  if (handle_ == nullptr) {
+    check(cublasLtCreate(&handle_), "cublasLtCreate", op);
+  }
+  if (workspace_ == nullptr) {
+    check(cudaMalloc(&workspace_, workspace_bytes), "cudaMalloc of cuBLASLt's workspace (32 MiB)", op);
+  }
+}
+
+ProductAlgorithm* MatmulPlans::find(const ProductKey& key, const void* bias, std::string_view op) {
+  prepare(op);
+  auto entry = entries_.find(key);
+  if (entry == entries_.end()) {
+    if (entries_.size() >= capacity) {
+      entries_.clear();
+    }
+    entry = entries_.emplace(key, ask(key, bias, op)).first;
+  }
+  if (!entry->second.found) {
+    return nullptr;
+  }
+  ProductAlgorithm& algorithm = entry->second.algorithm;
+  if (key.bias) {
+    set(&algorithm.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias, op);
+  }
+  return &algorithm;
+}
+
+MatmulPlans::Entry MatmulPlans::ask(const ProductKey& key, const void* bias, std::string_view op) {
+  const Product& product = key.product;
+  const cudaDataType type = data_type(key.dtype, op);
+  const bool is_double = key.dtype == Dtype::f64;
+  Entry entry{};
+  ProductAlgorithm& plan = entry.algorithm;
+
+  // CUBLAS_COMPUTE_32F is full float32: TF32 has a name of its own. 16-bit operands are multiplied exactly in it.
+  check(cublasLtMatmulDescInit(&plan.operation, is_double ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F,
+                               is_double ? CUDA_R_64F : CUDA_R_32F),
+        "cublasLtMatmulDescInit", op);
+  const cublasOperation_t first_operation = product.b.row_major ? CUBLAS_OP_N : CUBLAS_OP_T;
+  const cublasOperation_t second_operation = product.a.row_major ? CUBLAS_OP_N : CUBLAS_OP_T;
+  set(&plan.operation, CUBLASLT_MATMUL_DESC_TRANSA, first_operation, op);
+  set(&plan.operation, CUBLASLT_MATMUL_DESC_TRANSB, second_operation, op);
+  if (key.bias) {
+    const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
+    set(&plan.operation, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue, op);
+    set(&plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias, op);
+  }
+
+  const auto& b = product.b;
+  const auto& a = product.a;
+  describe(plan.first, type, b.row_major ? product.n : product.k, b.row_major ? product.k : product.n, b.leading,
+           product.batch, product.b_step, op);
+  describe(plan.second, type, a.row_major ? product.k : product.m, a.row_major ? product.m : product.k, a.leading,
+           product.batch, product.a_step, op);
+  describe(plan.out, type, product.n, product.m, product.n, product.batch, product.m * product.n, op);
+
+  cublasLtMatmulPreferenceOpaque_t preference;
+  check(cublasLtMatmulPreferenceInit(&preference), "cublasLtMatmulPreferenceInit", op);
+  set(&preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, workspace_bytes, op);
+  set(&preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, key.b_alignment, op);
+  set(&preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, key.a_alignment, op);
+  set(&preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, key.out_alignment, op);
+  set(&preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, key.out_alignment, op);
+  // Split sums of K only where the parts are kept in the compute type: no rounding to 16 bits in between.
+  const std::uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+  set(&preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, reductions, op);
+
+  cublasLtMatmulHeuristicResult_t result{};
+  int found = 0;
+  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle_, &plan.operation, &plan.first, &plan.second,
+                                                               &plan.out, &plan.out, &preference, 1, &result, &found);
+  if (status != CUBLAS_STATUS_NOT_SUPPORTED && status != CUBLAS_STATUS_INVALID_VALUE) {
+    check(status, "cublasLtMatmulAlgoGetHeuristic", op);
+    entry.found = found > 0 && result.state == CUBLAS_STATUS_SUCCESS;
+    plan.algorithm = result.algo;
+  }
+  return entry;
+}
+
+}  // namespace twingrad::cuda

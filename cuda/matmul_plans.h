@@ -1,0 +1,62 @@
+// cuBLASLt's answers, kept: for each kind of product the descriptors and the algorithm its heuristic chose. Asking
+// takes tens of microseconds, a product from the cache about one.
+#pragma once
+
+#include "cuda/check.h"
+#include "cuda/matmul_layout.h"
+
+#include <twingrad/dtype.h>
+
+#include <cstdint>
+#include <map>
+
+namespace twingrad::cuda {
+
+/// All that the choice of an algorithm may depend on.
+struct ProductKey {
+  Product product;
+  Dtype dtype = Dtype::f32;
+  bool bias = false;
+  std::uint32_t a_alignment = 16, b_alignment = 16, out_alignment = 16;
+  friend auto operator<=>(const ProductKey&, const ProductKey&) = default;
+};
+
+/// Descriptors in place: they own nothing. `first` is b and `second` a, see matmul_layout.h.
+struct ProductAlgorithm {
+  cublasLtMatmulDescOpaque_t operation;
+  cublasLtMatrixLayoutOpaque_t first, second, out;
+  cublasLtMatmulAlgo_t algorithm;
+};
+
+/// One per backend, since the workspace may serve only one stream. The first heuristic answer is taken, with a
+/// workspace of fixed size, so the same program chooses the same algorithms on the same GPU and library.
+class MatmulPlans {
+ public:
+  MatmulPlans() = default;
+  MatmulPlans(const MatmulPlans&) = delete;
+  MatmulPlans& operator=(const MatmulPlans&) = delete;
+  ~MatmulPlans();
+
+  /// The algorithm for `key`, or nullptr when cuBLASLt has none. `bias` is set as the operation's bias.
+  ProductAlgorithm* find(const ProductKey& key, const void* bias, std::string_view op);
+  cublasLtHandle_t handle() const { return handle_; }
+  void* workspace() const { return workspace_; }
+  static constexpr std::size_t workspace_bytes = std::size_t{32} << 20;  // NVIDIA's advice for Hopper
+
+ private:
+  /// Beyond this the cache is emptied: it serves programs with few shapes, and must not grow without end.
+  static constexpr std::size_t capacity = 1024;
+  struct Entry {
+    ProductAlgorithm algorithm;
+    bool found;
+  };
+
+  void prepare(std::string_view op);
+  Entry ask(const ProductKey& key, const void* bias, std::string_view op);
+
+  cublasLtHandle_t handle_ = nullptr;
+  void* workspace_ = nullptr;
+  std::map<ProductKey, Entry> entries_;
+};
+
+}  // namespace twingrad::cuda
