@@ -39,18 +39,22 @@ Tensor BatchNorm1d::forward(const Tensor& x) {
   if (!training()) {
     return batch_norm(x, weight, bias, running_mean, running_var, eps_);
   }
-  const Tensor y = batch_norm(x, weight, bias, eps_);  // checks the shape of x first
-  if (x.size(0) < 2) {
+  if (x.rank() != 2 || x.size(0) < 2) {
     throw ShapeError("BatchNorm1d: a batch of shape " + to_string(x.shape()) +
-                     " has no variance; train with at least two rows, or switch to eval()");
+                     " has no variance; train with (batch, features) of at least two rows, or switch to eval()");
   }
-  const NoGrad guard;
-  const auto blend = [&](const Tensor& running, const Tensor& batch) {
-    return running * (1.0 - momentum_) + batch * momentum_;
-  };
-  assign_later(running_mean, blend(running_mean, mean(x, {.axes = {0}})));
-  assign_later(running_var, blend(running_var, var(x, {.axes = {0}}, 1.0)));
-  return y;
+  const Tensor batch_mean = mean(x, {.axes = {0}});
+  const Tensor batch_var = var(x, {.axes = {0}}, 0.0);
+  {
+    const NoGrad guard;
+    const auto n = static_cast<double>(x.size(0));
+    const auto blend = [&](const Tensor& running, const Tensor& batch, double share) {
+      return running * (1.0 - momentum_) + batch * share;
+    };
+    assign_later(running_mean, blend(running_mean, batch_mean, momentum_));
+    assign_later(running_var, blend(running_var, batch_var, momentum_ * n / (n - 1.0)));
+  }
+  return batch_norm(x, weight, bias, batch_mean, batch_var, eps_);
 }
 
 }  // namespace twingrad::nn
