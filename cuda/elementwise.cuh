@@ -26,13 +26,13 @@ namespace twingrad::cuda::elementwise {
 using formulas::Parameters;
 
 /// The operands' memory; 0 is the output.
-template <int N>
+template <std::size_t N>
 struct Pointers {
   void* data[N];
 };
 
 /// Element type of operand n: T, but for a boolean output and for the condition of a formula of three inputs.
-template <class Formula, class T, int n>
+template <class Formula, class T, std::size_t n>
 using Operand = std::conditional_t<n == 0, std::conditional_t<Formula::gives == formulas::Gives::boolean, bool, T>,
                                    std::conditional_t<n == 1 && Formula::arity == 3, bool, T>>;
 
@@ -71,14 +71,14 @@ __device__ __forceinline__ Vector<E, Lanes> load_lanes(const void* data, std::in
 }
 
 /// One element at each operand's offset. The output may be an input's memory: each thread reads before it writes.
-template <class Formula, class T, int N, std::size_t... n>
+template <class Formula, class T, std::size_t N, std::size_t... n>
 __device__ __forceinline__ void apply_one(const Pointers<N>& pointers, const std::int32_t (&offset)[N],
                                           const Parameters& parameters, std::index_sequence<n...>) {
   static_cast<Operand<Formula, T, 0>*>(pointers.data[0])[offset[0]] = evaluate<Formula>(
       static_cast<const Operand<Formula, T, n + 1>*>(pointers.data[n + 1])[offset[n + 1]]..., parameters);
 }
 
-template <class Formula, class T, int Lanes, int N, std::size_t... n>
+template <class Formula, class T, int Lanes, std::size_t N, std::size_t... n>
 __device__ __forceinline__ void apply_lanes(const Pointers<N>& pointers, const std::int32_t (&offset)[N],
                                             const Offsets32<N>& offsets, const Parameters& parameters,
                                             std::index_sequence<n...>) {
@@ -101,7 +101,7 @@ template <class Formula, class T, int Lanes>
 __global__ void __launch_bounds__(default_threads)
     vector_kernel(const __grid_constant__ Offsets32<Formula::arity + 1> offsets, Pointers<Formula::arity + 1> pointers,
                   std::uint32_t count, Parameters parameters) {
-  constexpr int N = Formula::arity + 1;
+  constexpr std::size_t N = Formula::arity + 1;
   constexpr auto inputs = std::make_index_sequence<Formula::arity>();
   const std::uint32_t first = (blockIdx.x * default_threads + threadIdx.x) * Lanes;
   if (first >= count) {
@@ -115,7 +115,7 @@ __global__ void __launch_bounds__(default_threads)
   }
   for (std::uint32_t i = first; i < count; ++i) {
     apply_one<Formula, T>(pointers, offset, parameters, inputs);
-    for (int n = 0; n < N; ++n) {
+    for (std::size_t n = 0; n < N; ++n) {
       offset[n] += offsets.stride[n][0];
     }
   }
@@ -137,21 +137,19 @@ __global__ void __launch_bounds__(default_threads)
 }
 
 /// Whether vector_kernel can walk the box: `lanes` neighbours of every operand are one aligned access or one element.
-template <int N>
+template <std::size_t N>
 bool takes_vectors(const Box<N>& box, const Pointers<N>& pointers, const std::array<std::size_t, N>& element_size,
                    int lanes) {
   const int inner = box.rank - 1;
   if (inner < 0 || box.stride[0][inner] != 1 || (inner > 0 && box.size[inner] % lanes != 0)) {
     return false;
   }
-  for (int n = 0; n < N; ++n) {
+  for (std::size_t n = 0; n < N; ++n) {
     if (box.stride[n][inner] == 0) {
       continue;
     }
     if (box.stride[n][inner] != 1 ||
-        reinterpret_cast<std::uintptr_t>(pointers.data[n]) %
-                (element_size[static_cast<std::size_t>(n)] * static_cast<std::size_t>(lanes)) !=
-            0) {
+        reinterpret_cast<std::uintptr_t>(pointers.data[n]) % (element_size[n] * static_cast<std::size_t>(lanes)) != 0) {
       return false;
     }
     for (int axis = 0; axis < inner; ++axis) {
@@ -165,20 +163,20 @@ bool takes_vectors(const Box<N>& box, const Pointers<N>& pointers, const std::ar
 
 template <class Formula, class T, std::size_t... n>
 constexpr std::array<std::size_t, sizeof...(n)> operand_sizes(std::index_sequence<n...>) {
-  return {sizeof(Operand<Formula, T, static_cast<int>(n)>)...};
+  return {sizeof(Operand<Formula, T, n>)...};
 }
 
 template <class Formula, class T>
 void run(const KernelCall& call, Context& context) {
-  constexpr int N = Formula::arity + 1;
+  constexpr std::size_t N = Formula::arity + 1;
   constexpr auto sizes = operand_sizes<Formula, T>(std::make_index_sequence<N>());
   std::array<Strides, N> strides;
   Pointers<N> base;
   strides[0] = contiguous_strides(call.output.shape);
   base.data[0] = call.output.data;
-  for (int n = 1; n < N; ++n) {
-    const TensorView& input = call.inputs[static_cast<std::size_t>(n - 1)];
-    strides[static_cast<std::size_t>(n)] = input.strides;
+  for (std::size_t n = 1; n < N; ++n) {
+    const TensorView& input = call.inputs[n - 1];
+    strides[n] = input.strides;
     base.data[n] = input.data;
   }
   Parameters parameters;
@@ -187,8 +185,8 @@ void run(const KernelCall& call, Context& context) {
   }
   const auto queue = [&](const Box<N>& box, const Elements<N>& start) {
     Pointers<N> pointers;
-    for (int n = 0; n < N; ++n) {
-      const auto size = static_cast<std::int64_t>(sizes[static_cast<std::size_t>(n)]);
+    for (std::size_t n = 0; n < N; ++n) {
+      const auto size = static_cast<std::int64_t>(sizes[n]);
       pointers.data[n] = static_cast<std::byte*>(base.data[n]) + start[n] * size;
     }
     const std::int64_t count = box.numel();

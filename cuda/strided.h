@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 
@@ -63,16 +64,16 @@ struct Divisor64 {
 };
 
 /// An element offset or start for each of N operands.
-template <int N>
+template <std::size_t N>
 struct Elements {
   std::int64_t value[N] = {};
 
-  std::int64_t operator[](int n) const { return value[n]; }
-  std::int64_t& operator[](int n) { return value[n]; }
+  std::int64_t operator[](std::size_t n) const { return value[n]; }
+  std::int64_t& operator[](std::size_t n) { return value[n]; }
 };
 
 /// N operands walked together in row-major order of one shape. Rank 0 is one element.
-template <int N>
+template <std::size_t N>
 struct Box {
   int rank = 0;
   std::int64_t size[max_rank] = {};
@@ -87,7 +88,7 @@ struct Box {
   }
   void push_back(std::int64_t axis_size, const Elements<N>& strides) {
     size[rank] = axis_size;
-    for (int n = 0; n < N; ++n) {
+    for (std::size_t n = 0; n < N; ++n) {
       stride[n][rank] = strides[n];
     }
     ++rank;
@@ -95,7 +96,7 @@ struct Box {
 };
 
 /// Drops axes of length 1 and merges neighbours that every operand walks as one.
-template <int N>
+template <std::size_t N>
 Box<N> collapse(const Box<N>& box) {
   Box<N> out;
   for (int axis = 0; axis < box.rank; ++axis) {
@@ -103,19 +104,19 @@ Box<N> collapse(const Box<N>& box) {
       continue;
     }
     bool merges = out.rank > 0;
-    for (int n = 0; merges && n < N; ++n) {
+    for (std::size_t n = 0; merges && n < N; ++n) {
       merges = out.stride[n][out.rank - 1] == box.stride[n][axis] * box.size[axis];
     }
     if (!merges) {
       Elements<N> strides;
-      for (int n = 0; n < N; ++n) {
+      for (std::size_t n = 0; n < N; ++n) {
         strides[n] = box.stride[n][axis];
       }
       out.push_back(box.size[axis], strides);
       continue;
     }
     out.size[out.rank - 1] *= box.size[axis];
-    for (int n = 0; n < N; ++n) {
+    for (std::size_t n = 0; n < N; ++n) {
       out.stride[n][out.rank - 1] = box.stride[n][axis];
     }
   }
@@ -123,13 +124,13 @@ Box<N> collapse(const Box<N>& box) {
 }
 
 /// The collapsed box of `shape` with one list of strides per operand.
-template <int N>
+template <std::size_t N>
 Box<N> make_box(const Shape& shape, const std::array<Strides, N>& strides) {
   Box<N> box;
   for (int axis = 0; axis < shape.size(); ++axis) {
     Elements<N> steps;
-    for (int n = 0; n < N; ++n) {
-      steps[n] = strides[static_cast<std::size_t>(n)][axis];
+    for (std::size_t n = 0; n < N; ++n) {
+      steps[n] = strides[n][axis];
     }
     box.push_back(shape[axis], steps);
   }
@@ -137,18 +138,18 @@ Box<N> make_box(const Shape& shape, const std::array<Strides, N>& strides) {
 }
 
 /// How far operand n's axis reaches, in elements.
-template <int N>
-std::int64_t reach(const Box<N>& box, int n, int axis) {
+template <std::size_t N>
+std::int64_t reach(const Box<N>& box, std::size_t n, int axis) {
   return std::abs(box.stride[n][axis]) * (box.size[axis] - 1);
 }
 
 /// Whether 32-bit arithmetic holds every index and offset below `limit`.
-template <int N>
+template <std::size_t N>
 bool fits(const Box<N>& box, std::int64_t limit) {
   if (box.numel() >= limit) {
     return false;
   }
-  for (int n = 0; n < N; ++n) {
+  for (std::size_t n = 0; n < N; ++n) {
     std::int64_t total = 0;
     for (int axis = 0; axis < box.rank; ++axis) {
       total += reach(box, n, axis);
@@ -164,7 +165,7 @@ inline constexpr std::int64_t limit32 = std::int64_t{1} << 31;
 
 /// Calls function(part, start) for parts of the box that each fit 32-bit arithmetic: one part almost always. Cuts the
 /// axis that reaches farthest, at a multiple of 16 where it can so that vectors stay whole and aligned.
-template <int N, class Function>
+template <std::size_t N, class Function>
 void for_each_part(const Box<N>& box, const Function& function, const Elements<N>& start = {},
                    std::int64_t limit = limit32) {
   if (fits(box, limit)) {
@@ -175,7 +176,7 @@ void for_each_part(const Box<N>& box, const Function& function, const Elements<N
   std::int64_t farthest = -1;
   for (int axis = 0; axis < box.rank; ++axis) {
     std::int64_t far = box.size[axis] - 1;
-    for (int n = 0; n < N; ++n) {
+    for (std::size_t n = 0; n < N; ++n) {
       far = std::max(far, reach(box, n, axis));
     }
     if (box.size[axis] > 1 && far > farthest) {
@@ -189,14 +190,14 @@ void for_each_part(const Box<N>& box, const Function& function, const Elements<N
   for_each_part(part, function, start, limit);
   part.size[cut] = box.size[cut] - half;
   Elements<N> moved = start;
-  for (int n = 0; n < N; ++n) {
+  for (std::size_t n = 0; n < N; ++n) {
     moved[n] += half * box.stride[n][cut];
   }
   for_each_part(part, function, moved, limit);
 }
 
 /// Kernel parameter: offsets of N operands by 32-bit arithmetic. The box must pass fits(box, limit32).
-template <int N>
+template <std::size_t N>
 struct Offsets32 {
   int rank = 1;
   Divisor32 size[max_rank];
@@ -205,31 +206,31 @@ struct Offsets32 {
   explicit Offsets32(const Box<N>& box) : rank(box.rank > 0 ? box.rank : 1) {
     for (int axis = 0; axis < box.rank; ++axis) {
       size[axis] = Divisor32(static_cast<std::uint32_t>(std::max<std::int64_t>(box.size[axis], 1)));
-      for (int n = 0; n < N; ++n) {
+      for (std::size_t n = 0; n < N; ++n) {
         stride[n][axis] = static_cast<std::int32_t>(box.stride[n][axis]);
       }
     }
   }
   TWINGRAD_HOST_DEVICE void locate(std::uint32_t index, std::int32_t (&offset)[N]) const {
-    for (int n = 0; n < N; ++n) {
+    for (std::size_t n = 0; n < N; ++n) {
       offset[n] = 0;
     }
     for (int axis = rank - 1; axis > 0; --axis) {
       const std::uint32_t rest = size[axis].quotient(index);
       const auto coordinate = static_cast<std::int32_t>(index - rest * size[axis].divisor);
-      for (int n = 0; n < N; ++n) {
+      for (std::size_t n = 0; n < N; ++n) {
         offset[n] += coordinate * stride[n][axis];
       }
       index = rest;
     }
-    for (int n = 0; n < N; ++n) {
+    for (std::size_t n = 0; n < N; ++n) {
       offset[n] += static_cast<std::int32_t>(index) * stride[n][0];
     }
   }
 };
 
 /// Kernel parameter: offsets of N operands by 64-bit arithmetic, for any box without empty axes.
-template <int N>
+template <std::size_t N>
 struct Offsets64 {
   int rank = 1;
   Divisor64 size[max_rank];
@@ -238,24 +239,24 @@ struct Offsets64 {
   explicit Offsets64(const Box<N>& box) : rank(box.rank > 0 ? box.rank : 1) {
     for (int axis = 0; axis < box.rank; ++axis) {
       size[axis] = Divisor64(std::max<std::int64_t>(box.size[axis], 1));
-      for (int n = 0; n < N; ++n) {
+      for (std::size_t n = 0; n < N; ++n) {
         stride[n][axis] = box.stride[n][axis];
       }
     }
   }
   TWINGRAD_HOST_DEVICE void locate(std::int64_t index, std::int64_t (&offset)[N]) const {
-    for (int n = 0; n < N; ++n) {
+    for (std::size_t n = 0; n < N; ++n) {
       offset[n] = 0;
     }
     for (int axis = rank - 1; axis > 0; --axis) {
       const std::int64_t rest = size[axis].quotient(index);
       const std::int64_t coordinate = index - rest * size[axis].size();
-      for (int n = 0; n < N; ++n) {
+      for (std::size_t n = 0; n < N; ++n) {
         offset[n] += coordinate * stride[n][axis];
       }
       index = rest;
     }
-    for (int n = 0; n < N; ++n) {
+    for (std::size_t n = 0; n < N; ++n) {
       offset[n] += index * stride[n][0];
     }
   }
