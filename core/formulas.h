@@ -16,6 +16,18 @@
 
 namespace twingrad::formulas {
 
+// Called without std::, so that the number types of the cross-check (check/numbers.h) bring functions of their own.
+using std::cos;
+using std::erf;
+using std::exp;
+using std::expm1;
+using std::log;
+using std::log1p;
+using std::pow;
+using std::sin;
+using std::sqrt;
+using std::tanh;
+
 /// Element types a formula takes (of its last input) and gives.
 enum class Takes : std::uint8_t { floats, numbers, bools, any };
 enum class Gives : std::uint8_t { same, boolean };
@@ -68,7 +80,7 @@ struct Exp {
   static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
-    return std::exp(x);
+    return exp(x);
   }
 };
 
@@ -80,7 +92,7 @@ struct Expm1 {
   static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
-    return std::expm1(x);
+    return expm1(x);
   }
 };
 
@@ -92,7 +104,7 @@ struct Log {
   static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
-    return std::log(x);
+    return log(x);
   }
 };
 
@@ -104,7 +116,7 @@ struct Log1p {
   static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
-    return std::log1p(x);
+    return log1p(x);
   }
 };
 
@@ -116,7 +128,7 @@ struct Sqrt {
   static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
-    return std::sqrt(x);
+    return sqrt(x);
   }
 };
 
@@ -128,7 +140,7 @@ struct Rsqrt {
   static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
-    return T(1) / std::sqrt(x);
+    return T(1) / sqrt(x);
   }
 };
 
@@ -164,7 +176,7 @@ struct Sin {
   static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
-    return std::sin(x);
+    return sin(x);
   }
 };
 
@@ -176,7 +188,7 @@ struct Cos {
   static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
-    return std::cos(x);
+    return cos(x);
   }
 };
 
@@ -188,7 +200,7 @@ struct Tanh {
   static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
-    return std::tanh(x);
+    return tanh(x);
   }
 };
 
@@ -200,7 +212,7 @@ struct Sigmoid {
   static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
-    const T e = std::exp(x < T(0) ? x : -x);
+    const T e = exp(x < T(0) ? x : -x);
     return (x < T(0) ? e : T(1)) / (T(1) + e);
   }
 };
@@ -213,7 +225,7 @@ struct LogSigmoid {
   static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
-    return (x < T(0) ? x : T(0)) - std::log1p(std::exp(x < T(0) ? x : -x));
+    return (x < T(0) ? x : T(0)) - log1p(exp(x < T(0) ? x : -x));
   }
 };
 
@@ -249,7 +261,7 @@ struct Elu {
   static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters& a) {
-    return x > T(0) ? x : static_cast<T>(a.p[0]) * std::expm1(x);
+    return x > T(0) ? x : static_cast<T>(a.p[0]) * expm1(x);
   }
 };
 
@@ -261,7 +273,7 @@ struct Gelu {
   static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
-    return T(0.5) * x * (T(1) + std::erf(x * T(0.70710678118654752440)));
+    return T(0.5) * x * (T(1) + erf(x * T(0.70710678118654752440)));
   }
 };
 
@@ -274,7 +286,7 @@ struct GeluTanh {
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
     const T u = T(0.79788456080286535588) * (x + T(0.044715) * x * x * x);
-    return T(0.5) * x * (T(1) + std::tanh(u));
+    return T(0.5) * x * (T(1) + tanh(u));
   }
 };
 
@@ -298,7 +310,7 @@ struct Softplus {
   static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
-    return (x > T(0) ? x : T(0)) + std::log1p(std::exp(x > T(0) ? -x : x));
+    return (x > T(0) ? x : T(0)) + log1p(exp(x > T(0) ? -x : x));
   }
 };
 
@@ -310,7 +322,7 @@ struct Erf {
   static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
-    return std::erf(x);
+    return erf(x);
   }
 };
 
@@ -336,7 +348,7 @@ struct PowScalar {
   static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters& a) {
-    return std::pow(x, static_cast<T>(a.p[0]));
+    return pow(x, static_cast<T>(a.p[0]));
   }
 };
 
@@ -408,7 +420,7 @@ struct Pow {
   static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, T y, const Parameters&) {
-    return std::pow(x, y);
+    return pow(x, y);
   }
 };
 

@@ -64,7 +64,7 @@ struct Adam {
   static constexpr int hyperparameters = 4;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(const T* x, const T* h) {
-    return (x[0] - h[3] * x[0]) - h[0] * x[1] / (std::sqrt(x[2]) / h[1] + h[2]);
+    return (x[0] - h[3] * x[0]) - h[0] * x[1] / (sqrt(x[2]) / h[1] + h[2]);
   }
 };
 
@@ -75,7 +75,7 @@ struct ScaledStep {
   static constexpr int hyperparameters = 2;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(const T* x, const T* h) {
-    return x[0] - h[0] * x[1] / (std::sqrt(x[2]) + h[1]);
+    return x[0] - h[0] * x[1] / (sqrt(x[2]) + h[1]);
   }
 };
 
@@ -87,7 +87,7 @@ struct CentredDirection {
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(const T* x, const T* h) {
     const T variance = x[1] - x[2] * x[2];
-    return x[0] / (std::sqrt(variance > T(0) ? variance : T(0)) + h[0]);
+    return x[0] / (sqrt(variance > T(0) ? variance : T(0)) + h[0]);
   }
 };
 
