@@ -2,7 +2,15 @@
 #pragma once
 
 #include <twingrad/autograd.h>
+#include <twingrad/data/csv.h>
+#include <twingrad/data/dataset.h>
+#include <twingrad/data/idx.h>
+#include <twingrad/data/loader.h>
+#include <twingrad/data/split.h>
+#include <twingrad/data/standardize.h>
+#include <twingrad/data/synthetic.h>
 #include <twingrad/device.h>
+#include <twingrad/dot.h>
 #include <twingrad/dtype.h>
 #include <twingrad/error.h>
 #include <twingrad/evaluate.h>

@@ -26,7 +26,6 @@ use_unpacked_packages() {
   export LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
   export LIBRARY_PATH=$libraries${LIBRARY_PATH:+:$LIBRARY_PATH}
   export PATH=$PATH:$deps/usr/bin
-  export TWINGRAD_FASHION_MNIST=${TWINGRAD_FASHION_MNIST:-$deps/usr/share/datasets/fashion-mnist}
 }
 
 # Puts nvcc on PATH if the toolkit is at its usual place; false if there is none.

@@ -9,7 +9,8 @@ failed=0
 forbid() {
   local what=$1 pattern=$2 found
   shift 2
-  found=$(grep -rnE --include='*.h' --include='*.cuh' --include='*.cpp' --include='*.cu' "$pattern" "$@" || true)
+  found=$(grep -rnHE --include='*.h' --include='*.cuh' --include='*.cpp' --include='*.cu' "$pattern" "$@" |
+    grep -vE '^[^:]+:[0-9]+: *//' || true)  # comments may show a program
   if [[ -n $found ]]; then
     printf '%s:\n%s\n' "$what" "$found"
     failed=1

@@ -1,0 +1,52 @@
+# Tiny runs of each example, then bad input.
+set(data ${PROJECT_SOURCE_DIR}/examples/data)
+set(bad ${CMAKE_CURRENT_BINARY_DIR}/bad)
+file(WRITE ${bad}/ragged.csv "a,b,c\n1,2,3\n4,5\n")
+file(WRITE ${bad}/text.csv "a,b,c\n1,2,3\n4,five,6\n")
+file(WRITE ${bad}/nan.csv "a,b,c\n1,2,3\n4,nan,6\n")
+file(WRITE ${bad}/empty.csv "")
+file(WRITE ${bad}/header.csv "a,b,c\n")
+file(WRITE ${bad}/missing.csv "a,b,c\n1,2,3\n4,,6\n")
+file(WRITE ${bad}/noise.idx "this is no IDX file")
+execute_process(COMMAND head -c 3000 ${data}/digits.csv.gz OUTPUT_FILE ${bad}/truncated.csv.gz COMMAND_ERROR_IS_FATAL ANY)
+set(tiny --device cpu --epochs 2 --hidden 8 --batch 64)
+
+program_test(runs quickstart EXIT 0 OUTPUT "accuracy on (cpu|cuda:0): (0\\.9|1)")
+
+program_test(digits mlp EXIT 0 OUTPUT "samples/s" ARGS --data digits ${tiny})
+program_test(csv mlp EXIT 0 OUTPUT "test accuracy" ARGS --data ${data}/digits.csv.gz --test-fraction 0.5 ${tiny})
+program_test(check mlp EXIT 0 OUTPUT "float64" ARGS --data digits --check ${tiny})
+program_test(runs mlp EXIT 0 OUTPUT "median" ARGS --data digits --runs 2 ${tiny})
+program_test(help mlp EXIT 0 OUTPUT "--device")
+
+program_test(mlp regression EXIT 0 OUTPUT "test rmse" ARGS ${tiny})
+program_test(target regression EXIT 0 OUTPUT "target 'age'" ARGS --data ${data}/concrete.csv --target age ${tiny})
+program_test(closed_form regression EXIT 0 OUTPUT "closed-form solution: [0-9.]+e-(0[5-9]|1[0-9])"
+             ARGS --model linear --device cpu)
+program_test(check regression EXIT 0 OUTPUT "float64" ARGS --check ${tiny})
+
+program_test(runs moons EXIT 0 OUTPUT "decision boundary" ARGS --device cpu --epochs 2)
+
+# What a user may get wrong: the option, the device, the file, its contents.
+program_test(unknown_option mlp EXIT 1 ERROR "--epohcs" ARGS --epohcs 3)
+program_test(bad_number mlp EXIT 1 ERROR "--lr" ARGS --lr -1)
+program_test(bad_model regression EXIT 1 ERROR "--model" ARGS --model tree)
+program_test(bad_device mlp EXIT 1 ERROR "tpu.*cpu" ARGS --device tpu)
+program_test(no_such_gpu mlp EXIT 1 ERROR "cuda:99" ARGS --device cuda:99)
+program_test(no_such_file regression EXIT 1 ERROR "nowhere.csv" ARGS --data nowhere.csv)
+program_test(no_such_target regression EXIT 1 ERROR "'price'.*cement" ARGS --data ${data}/concrete.csv --target price)
+program_test(ragged regression EXIT 1 ERROR "ragged.csv:3" ARGS --data ${bad}/ragged.csv)
+program_test(text regression EXIT 1 ERROR "text.csv:3.*five" ARGS --data ${bad}/text.csv)
+program_test(nan regression EXIT 1 ERROR "nan.csv:3" ARGS --data ${bad}/nan.csv)
+program_test(missing_value regression EXIT 1 ERROR "missing.csv:3" ARGS --data ${bad}/missing.csv)
+program_test(empty regression EXIT 1 ERROR "empty.csv.*empty" ARGS --data ${bad}/empty.csv)
+program_test(no_rows regression EXIT 1 ERROR "header.csv.*no rows" ARGS --data ${bad}/header.csv)
+program_test(truncated_gzip mlp EXIT 1 ERROR "truncated.csv.gz" ARGS --data ${bad}/truncated.csv.gz)
+program_test(no_idx mlp EXIT 1 ERROR "noise.idx"
+             ARGS --images ${bad}/noise.idx --labels ${bad}/noise.idx --test-images ${bad}/noise.idx --test-labels
+                  ${bad}/noise.idx)
+program_test(half_idx mlp EXIT 1 ERROR "--labels" ARGS --images ${bad}/noise.idx)
+program_test(unwritable_model mlp EXIT 1 ERROR "/nowhere/model.safetensors"
+             ARGS --data digits --save /nowhere/model.safetensors ${tiny})
+program_test(unwritable_picture moons EXIT 1 ERROR "/nowhere/moons.svg"
+             ARGS --picture /nowhere/moons.svg --device cpu --epochs 1)

@@ -1,1 +1,0 @@
-program_test(runs quickstart EXIT 0 OUTPUT "accuracy")
