@@ -8,7 +8,9 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
+#include "cpu/contiguous.h"
 #include "cpu/convert.h"
 #include "cpu/families.h"
 #include "cpu/parallel.h"
@@ -75,10 +77,17 @@ void convert_tiled(const Walk& walk, std::size_t axis, To* target, const From* s
       }
       const std::int64_t row = item / right % down * tile;
       const std::int64_t column = item % right * tile;
+      const std::int64_t rows = std::min(tile, height - row);
       const std::int64_t columns = std::min(tile, width - column);
-      for (std::int64_t i = row; i < std::min(row + tile, height); ++i) {
-        convert_run(to + i * walk.step(axis, 0) + column * walk.step(inner, 0), walk.step(inner, 0),
-                    from + i * walk.step(axis, 1) + column * walk.step(inner, 1), walk.step(inner, 1), columns);
+      to += row * walk.step(axis, 0) + column * walk.step(inner, 0);
+      from += row * walk.step(axis, 1) + column * walk.step(inner, 1);
+      // Each cache line of the source is used up at once: lines a power of two apart evict each other.
+      To buffer[tile * tile];
+      for (std::int64_t j = 0; j < columns; ++j) {
+        convert_run(buffer + j * tile, 1, from + j * walk.step(inner, 1), walk.step(axis, 1), rows);
+      }
+      for (std::int64_t i = 0; i < rows; ++i) {
+        convert_run(to + i * walk.step(axis, 0), walk.step(inner, 0), buffer + i, tile, columns);
       }
     }
   });
@@ -174,6 +183,21 @@ void arange(const KernelCall& call) {
 }
 
 }  // namespace
+
+bool lies_across(const TensorView& view) {
+  const Strides target = contiguous_strides(view.shape);
+  const Walk walk(view.shape, {&target, &view.strides});
+  return transposed_axis(walk) < walk.rank();
+}
+
+TensorView contiguous_copy(const TensorView& view, std::vector<std::byte>& memory) {
+  TensorView result = view;
+  memory.resize(static_cast<std::size_t>(view.numel()) * size_of(view.dtype));
+  result.data = memory.data();
+  result.strides = contiguous_strides(view.shape);
+  move_view(view, memory.data(), result.strides);
+  return result;
+}
 
 void copy(const KernelCall& call) {
   switch (static_cast<Copy>(call.op->kernel)) {

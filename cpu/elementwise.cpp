@@ -11,7 +11,9 @@
 #include <string>
 #include <tuple>
 #include <utility>
+#include <vector>
 
+#include "cpu/contiguous.h"
 #include "cpu/convert.h"
 #include "cpu/families.h"
 #include "cpu/parallel.h"
@@ -24,6 +26,8 @@ using namespace formulas;
 
 constexpr std::size_t max_arity = 3;
 constexpr std::int64_t block = 512;  // elements; 4 KiB of the widest type per operand
+/// From this many elements on a transposed operand is made contiguous first.
+constexpr std::int64_t worth_a_copy = 4096;
 
 using Operands = std::array<const void*, max_arity>;
 
@@ -160,8 +164,9 @@ void scatter(Dtype dtype, void* target, const float* source, std::int64_t n) {
 /// What the runs of one call have in common.
 class Runner {
  public:
-  Runner(const KernelCall& call, const Row& row, DenseLoop loop)
+  Runner(const KernelCall& call, const std::vector<TensorView>& inputs, const Row& row, DenseLoop loop)
       : call_(call),
+        inputs_(inputs),
         row_(row),
         loop_(loop),
         narrow_output_(call.output.dtype == Dtype::bf16 || call.output.dtype == Dtype::f16),
@@ -177,7 +182,7 @@ class Runner {
     unsigned scalars = 0;
     bool whole = !narrow_output_;
     for (std::size_t i = 0; i < arity; ++i) {
-      const TensorView& input = call_.inputs[i];
+      const TensorView& input = inputs_[i];
       operands[i] =
           static_cast<const std::byte*>(input.data) + offsets[i] * static_cast<std::int64_t>(size_of(input.dtype));
       whole = whole && direct(input.dtype) && (strides[i] == 0 || strides[i] == 1);
@@ -205,7 +210,7 @@ class Runner {
     alignas(64) std::array<float, block> result;
     Operands operands{};
     for (std::size_t i = 0; i < static_cast<std::size_t>(row_.arity); ++i) {
-      const TensorView& input = call_.inputs[i];
+      const TensorView& input = inputs_[i];
       const std::int64_t offset = offsets[i] + done * strides[i];
       if (strides[i] == 1 && direct(input.dtype)) {
         operands[i] =
@@ -224,6 +229,7 @@ class Runner {
   }
 
   const KernelCall& call_;
+  const std::vector<TensorView>& inputs_;
   const Row& row_;
   DenseLoop loop_;
   bool narrow_output_;
@@ -241,13 +247,18 @@ void elementwise(const KernelCall& call) {
   if (loop == nullptr) {
     refuse_dtype(call, dtype);
   }
+  std::vector<TensorView> inputs = call.inputs;
+  std::array<std::vector<std::byte>, max_arity> copies;
   std::array<const Strides*, max_arity> strides{};
-  for (std::size_t i = 0; i < call.inputs.size(); ++i) {
-    strides.at(i) = &call.inputs[i].strides;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (call.output.numel() >= worth_a_copy && lies_across(inputs[i])) {
+      inputs[i] = contiguous_copy(inputs[i], copies.at(i));
+    }
+    strides.at(i) = &inputs[i].strides;
   }
   const StridedLoop<max_arity> walk(call.output.shape, strides);
   const std::array<std::int64_t, max_arity> inner{walk.inner_stride(0), walk.inner_stride(1), walk.inner_stride(2)};
-  const Runner runner(call, row, loop);
+  const Runner runner(call, inputs, row, loop);
   parallel_for(walk.numel(), row.nanoseconds, [&](std::int64_t begin, std::int64_t end) {
     walk.for_each_run(begin, end, [&](std::int64_t flat, const auto& offsets, std::int64_t n) {
       runner.run(flat, offsets, inner, n);

@@ -1,6 +1,6 @@
-// A matrix product of our own, for what oneDNN does not have (float64) and for products too small to be worth its
-// call. Blocked for the caches in the usual way (Goto and van de Geijn, "Anatomy of high-performance matrix
-// multiplication", 2008): panels of a and b are packed, and a small kernel keeps a tile of the output in registers.
+// The float64 matrix product, which oneDNN does not have. Blocked for the caches in the usual way (Goto and van de
+// Geijn, "Anatomy of high-performance matrix multiplication", 2008): panels of a and b are packed, and a small kernel
+// keeps a tile of the output in registers.
 //
 // The order over k is fixed: in blocks of 256, each summed in order from 0, blocks added in order, bias last. It does
 // not depend on the number of threads or the layout.
@@ -18,24 +18,22 @@
 namespace twingrad::cpu {
 
 /// A matrix in memory: element (i, j) is data[i * row + j * column].
-template <class T>
 struct Matrix {
-  const T* data = nullptr;
+  const double* data = nullptr;
   std::int64_t row = 0;
   std::int64_t column = 0;
 };
 
-template <class T>
 class Gemm {
  public:
   /// c (m, n), contiguous, = a (m, k) b (k, n) (+ bias (n), when not null). k > 0.
-  static void run(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<T> a, Matrix<T> b, const T* bias, T* c) {
-    const int threads = threads_for(m * n * k, 0.1 * sizeof(T) / 8.0);
+  static void run(std::int64_t m, std::int64_t n, std::int64_t k, Matrix a, Matrix b, const double* bias, double* c) {
+    const int threads = threads_for(m * n * k, 0.02);
     // At least one task per thread: first by rows, then by columns.
     const std::int64_t row_block = std::clamp(round_up((m + threads - 1) / threads, tile_rows), tile_rows, rows_packed);
     const std::int64_t row_tasks = (m + row_block - 1) / row_block;
     const std::int64_t column_tasks = (threads + row_tasks - 1) / row_tasks;
-    std::vector<T> packed_b(
+    std::vector<double> packed_b(
         static_cast<std::size_t>(round_up(std::min(n, columns_packed), tile_columns) * std::min(k, depth)));
     for (std::int64_t j = 0; j < n; j += columns_packed) {
       const std::int64_t width = std::min(columns_packed, n - j);
@@ -52,9 +50,9 @@ class Gemm {
         });
         const Block block{
             .deep = deep, .columns = n, .bias = bias != nullptr && p + deep == k ? bias + j : nullptr, .first = p == 0};
-        const double item = 0.1 * static_cast<double>(row_block * width * deep);
+        const double item = 0.02 * static_cast<double>(row_block * width * deep);
         parallel_for(row_tasks * column_tasks, item, [&](std::int64_t begin, std::int64_t end) {
-          std::vector<T> packed_a(static_cast<std::size_t>(row_block * deep));
+          std::vector<double> packed_a(static_cast<std::size_t>(row_block * deep));
           std::int64_t packed = -1;
           for (std::int64_t task = begin; task < end; ++task) {
             const std::int64_t i = task / column_tasks * row_block;
@@ -84,8 +82,8 @@ class Gemm {
 
  private:
   static constexpr std::size_t vector_bytes = 64;
-  static constexpr std::int64_t vector_length = static_cast<std::int64_t>(vector_bytes / sizeof(T));
-  typedef T Vector __attribute__((vector_size(vector_bytes)));
+  static constexpr std::int64_t vector_length = static_cast<std::int64_t>(vector_bytes / sizeof(double));
+  typedef double Vector __attribute__((vector_size(vector_bytes)));
 
   // 8 x 2 vectors of sums leave registers for a row of b and one of a. The packed rows of a take half the second
   // cache, one panel of b lies in the first.
@@ -99,7 +97,7 @@ class Gemm {
   struct Block {
     std::int64_t deep;
     std::int64_t columns;  // of the output
-    const T* bias;         // to add after this block
+    const double* bias;    // to add after this block
     bool first;            // the output holds nothing yet
   };
 
@@ -107,10 +105,10 @@ class Gemm {
 
   /// Lays `count` <= Width lines side by side, step by step, and zeros for those that are missing.
   template <std::int64_t Width>
-  static void pack(std::int64_t deep, std::int64_t count, const T* source, std::int64_t line, std::int64_t step,
-                   T* target) {
+  static void pack(std::int64_t deep, std::int64_t count, const double* source, std::int64_t line, std::int64_t step,
+                   double* target) {
     if (count < Width) {
-      std::fill_n(target, Width * deep, T(0));
+      std::fill_n(target, Width * deep, double(0));
     }
     if (line == 1) {
       for (std::int64_t p = 0; p < deep; ++p) {
@@ -125,26 +123,26 @@ class Gemm {
     }
   }
 
-  static void tile(const Block& block, const T* a, const T* b, std::int64_t height, std::int64_t width,
-                   std::int64_t column, T* c) {
+  static void tile(const Block& block, const double* a, const double* b, std::int64_t height, std::int64_t width,
+                   std::int64_t column, double* c) {
     Vector sums[tile_rows][tile_vectors] = {};
     for (std::int64_t p = 0; p < block.deep; ++p) {
       Vector right[tile_vectors];
       std::memcpy(&right, b + p * tile_columns, sizeof(right));
       for (std::int64_t i = 0; i < tile_rows; ++i) {
-        const T left = a[p * tile_rows + i];
+        const double left = a[p * tile_rows + i];
         for (std::int64_t v = 0; v < tile_vectors; ++v) {
           sums[i][v] = sums[i][v] + left * right[v];
         }
       }
     }
-    T result[tile_rows][static_cast<std::size_t>(tile_columns)];
+    double result[tile_rows][tile_columns];
     std::memcpy(&result, &sums, sizeof(result));
     for (std::int64_t i = 0; i < height; ++i) {
-      T* out = c + i * block.columns + column;
-      const T* row = result[i];
+      double* out = c + i * block.columns + column;
+      const double* row = result[i];
       for (std::int64_t j = 0; j < width; ++j) {
-        const T value = row[j];
+        const double value = row[j];
         out[j] = block.first ? value : out[j] + value;
       }
       if (block.bias != nullptr) {

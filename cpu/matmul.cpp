@@ -122,15 +122,14 @@ void for_each_batch(const KernelCall& call, const Product& product) {
   });
 }
 
-template <class T>
-void own_product(const Problem& problem, const void* a, const void* b, const void* bias, void* c) {
-  const double one = 0.1 * static_cast<double>(problem.m * problem.n * problem.k);
+void float64_product(const Problem& problem, const void* a, const void* b, const void* bias, void* c) {
+  const double one = 0.02 * static_cast<double>(problem.m * problem.n * problem.k);
   const auto batches = [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      Gemm<T>::run(problem.m, problem.n, problem.k,
-                   {static_cast<const T*>(a) + i * problem.a.batch, problem.a.row, problem.a.column},
-                   {static_cast<const T*>(b) + i * problem.b.batch, problem.b.row, problem.b.column},
-                   static_cast<const T*>(bias), static_cast<T*>(c) + i * problem.m * problem.n);
+      Gemm::run(problem.m, problem.n, problem.k,
+                {static_cast<const double*>(a) + i * problem.a.batch, problem.a.row, problem.a.column},
+                {static_cast<const double*>(b) + i * problem.b.batch, problem.b.row, problem.b.column},
+                static_cast<const double*>(bias), static_cast<double*>(c) + i * problem.m * problem.n);
     }
   };
   // Many products: one thread each. Few: each uses all threads.
@@ -176,6 +175,7 @@ class Matmul::Primitives {
   }
 
   void run(const Problem& problem, void* a, void* b, void* bias, void* c) {
+    const LimitThreads limit(threads_for(problem.batch * problem.m * problem.n * problem.k, multiplication));
     Entry& entry = get(problem);
     entry.memories.at(DNNL_ARG_SRC).set_data_handle(a);
     entry.memories.at(DNNL_ARG_WEIGHTS).set_data_handle(b);
@@ -195,6 +195,8 @@ class Matmul::Primitives {
   };
   enum class Support : std::uint8_t { unknown, yes, no };
   static constexpr std::size_t capacity = 256;
+  /// Nanoseconds, times the five that waking threads for oneDNN is cheaper than parallel_for assumes.
+  static constexpr double multiplication = 0.04;
 
   Entry& get(const Problem& problem) {
     auto found = entries_.find(problem);
@@ -249,9 +251,6 @@ class Matmul::Primitives {
 };
 
 namespace {
-
-/// Products of at most this many multiplications run gemm.h: measured, a call of oneDNN costs more.
-constexpr std::int64_t small_product = 16384;
 
 /// A view's elements in float32, contiguous, with a new view on them. Axes of stride 0 stay so.
 template <class T>
@@ -317,9 +316,7 @@ void Matmul::run(const KernelCall& call) {
   void* bias = call.inputs.size() == 3 ? call.inputs[2].data : nullptr;
   for_each_batch(call, [&](const Problem& problem, void* a, void* b, void* c) {
     if (dtype == Dtype::f64) {
-      own_product<double>(problem, a, b, bias, c);
-    } else if (dtype == Dtype::f32 && problem.batch * problem.m * problem.n * problem.k <= small_product) {
-      own_product<float>(problem, a, b, bias, c);
+      float64_product(problem, a, b, bias, c);
     } else {
       try {
         primitives_->run(problem, a, b, bias, c);

@@ -1,5 +1,5 @@
 // Family::matmul. float32 and the 16-bit floats run oneDNN's matmul, whose compiled primitives are kept from call to
-// call in a bounded cache; float64 and the smallest products run gemm.h.
+// call in a bounded cache; float64 runs gemm.h.
 #pragma once
 
 #include <twingrad/kernel_call.h>

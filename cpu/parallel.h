@@ -59,4 +59,16 @@ void parallel_for(std::int64_t count, double nanoseconds, const Body& body) {
   }
 }
 
+/// While it lives, a library called from this thread starts at most `count` threads.
+class LimitThreads {
+ public:
+  explicit LimitThreads(int count) : before_(omp_get_max_threads()) { omp_set_num_threads(count); }
+  LimitThreads(const LimitThreads&) = delete;
+  LimitThreads& operator=(const LimitThreads&) = delete;
+  ~LimitThreads() { omp_set_num_threads(before_); }
+
+ private:
+  int before_;
+};
+
 }  // namespace twingrad::cpu
