@@ -32,7 +32,8 @@ class Reverse {
   // Builds the backward nodes. The cotangent of a marked node stays; those between are let go of.
   void run() {
     for (std::size_t i = 0; i < order_.size(); ++i) {
-      if (!order_[i]->is_leaf()) {
+      // Nothing flows through constant ops and whole numbers, so what is only reached through them is not needed.
+      if (!order_[i]->is_leaf() && !order_[i]->op->constant && is_floating(order_[i]->dtype)) {
         for (const NodePtr& input : order_[i]->inputs) {
           needed_[i] = static_cast<char>(needed_[i] | needed_[static_cast<std::size_t>(input->index)]);
         }

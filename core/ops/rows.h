@@ -51,7 +51,8 @@ Gradients per_input(const GradientCall& call, const Rules&... rules) {
   Gradients result;
   const auto add_one = [&](const auto& rule) {
     const std::size_t i = result.size();
-    result.push_back(call.needed[i] ? sum_to(rule(), call.inputs[i].shape()) : Tensor());
+    const Tensor gradient = call.needed[i] ? rule() : Tensor();
+    result.push_back(gradient.defined() ? sum_to(gradient, call.inputs[i].shape()) : gradient);
   };
   (add_one(rules), ...);
   return result;
