@@ -179,12 +179,21 @@ bool is_header(const CsvRecord& record, const CsvOptions& options) {
   return true;
 }
 
+[[noreturn]] void fail_at(const std::string& path, std::int64_t line, const std::string& what) {
+  throw IoError(path + ":" + std::to_string(line) + ": " + what);
+}
+
+[[noreturn]] void fail_no_column(const std::string& path, std::string_view name,
+                                 const std::vector<std::string>& names) {
+  throw IoError(path + ": there is no column '" + std::string(name) + "'; its columns are " + quoted_list(names));
+}
+
 std::vector<std::string> column_names(const std::string& path, const CsvRecord& record, bool header) {
   std::vector<std::string> names;
   for (std::size_t i = 0; i < record.size(); ++i) {
     std::string name = header && !record[i].empty() ? std::string(record[i]) : std::to_string(i);
     if (contains(names, name)) {
-      throw IoError(path + ":" + std::to_string(record.line) + ": two columns are named '" + name + "'");
+      fail_at(path, record.line, "two columns are named '" + name + "'");
     }
     names.push_back(std::move(name));
   }
@@ -195,7 +204,7 @@ void check_named(const std::string& path, const std::vector<std::string>& names,
                  const std::vector<std::string>& wanted) {
   for (const std::string& name : wanted) {
     if (!contains(names, name)) {
-      throw IoError(path + ": there is no column '" + name + "'; its columns are " + quoted_list(names));
+      fail_no_column(path, name, names);
     }
   }
 }
@@ -247,16 +256,16 @@ Table read_csv(const std::filesystem::path& path, const CsvOptions& options) {
   }
   std::int64_t dropped = 0;
   for (bool more = header ? scanner.next(record) : true; more; more = scanner.next(record)) {
-    const std::string place = table.path + ":" + std::to_string(record.line) + ": ";
     if (record.size() != names.size()) {
-      throw IoError(place + "the row has " + std::to_string(record.size()) + " fields, but line " +
-                    std::to_string(first_line) + " has " + std::to_string(names.size()) +
-                    "; is the delimiter really '" + options.delimiter + "'?");
+      fail_at(table.path, record.line,
+              "the row has " + std::to_string(record.size()) + " fields, but line " + std::to_string(first_line) +
+                  " has " + std::to_string(names.size()) + "; is the delimiter really '" + options.delimiter + "'?");
     }
     const std::optional<std::size_t> missing = first_missing(record, used, options);
     if (missing && options.missing == Missing::error) {
-      throw IoError(place + "column '" + names[*missing] + "': the value is missing; set `missing` to drop such rows " +
-                    "or to keep them, or `ignore` the column");
+      fail_at(table.path, record.line,
+              "column '" + names[*missing] + "': the value is missing; set `missing` to drop such rows or to keep " +
+                  "them, or `ignore` the column");
     }
     if (missing && options.missing == Missing::drop_row) {
       ++dropped;
@@ -295,7 +304,7 @@ const Column& Table::column(std::string_view name) const {
     }
     names.push_back(candidate.name);
   }
-  throw IoError(path + ": there is no column '" + std::string(name) + "'; its columns are " + quoted_list(names));
+  fail_no_column(path, name, names);
 }
 
 }  // namespace twingrad::data

@@ -165,7 +165,7 @@ std::vector<std::string> numbered_classes(std::int64_t largest_label) {
 /// `name` with or without .gz in `directory`.
 std::filesystem::path fashion_mnist_file(const std::filesystem::path& directory, const std::string& name) {
   for (const std::string suffix : {".gz", ""}) {
-    const std::filesystem::path path = directory / (name + suffix);
+    std::filesystem::path path = directory / (name + suffix);
     if (std::filesystem::exists(path)) {
       return path;
     }

@@ -51,7 +51,8 @@ Dataset moons(const MoonsOptions& options) {
   for (std::int64_t row = 0; row < options.rows; ++row) {
     const std::int64_t label = row % 2;
     const std::int64_t points = (options.rows + 1 - label) / 2;  // of this row's half circle
-    const double share = points > 1 ? static_cast<double>(row / 2) / static_cast<double>(points - 1) : 0.0;
+    const std::int64_t point = row / 2;
+    const double share = points > 1 ? static_cast<double>(point) / static_cast<double>(points - 1) : 0.0;
     const double angle = std::numbers::pi * share;
     const double x = label == 0 ? std::cos(angle) : 1.0 - std::cos(angle);
     const double y = label == 0 ? std::sin(angle) : 0.5 - std::sin(angle);
