@@ -1,4 +1,5 @@
 #include <twingrad/evaluate.h>
+#include <twingrad/graph/capture.h>
 #include <twingrad/graph/plan.h>
 #include <twingrad/graph/plan_cache.h>
 #include <twingrad/graph/runtime.h>
@@ -227,14 +228,20 @@ void clear_plan_cache() {
   plan_cache().clear();
 }
 
-std::string describe_plan(const std::vector<Tensor>& tensors) {
+Graph graph_of(const std::vector<Tensor>& tensors) {
   std::vector<NodePtr> targets = nodes_of(tensors);
   std::erase_if(targets, [](const NodePtr& node) { return node->has_value(); });
   if (targets.empty()) {
+    return {};
+  }
+  return make_graph(targets, collect(targets), Run::ask, {});
+}
+
+std::string describe_plan(const std::vector<Tensor>& tensors) {
+  const Graph graph = graph_of(tensors);
+  if (graph.nodes.empty()) {
     return "plan: nothing to run, the values are there\n";
   }
-  std::vector<Node*> nodes = collect(targets);
-  const Graph graph = make_graph(targets, std::move(nodes), Run::ask, {});
   return to_string(*make_plan(graph), graph);
 }
 
@@ -249,6 +256,10 @@ void assign_all(const std::vector<std::pair<Tensor, Tensor>>& handles_and_values
                        std::string(name(after->dtype)) + " on " + after->device.name());
     }
     targets.push_back(after);
+  }
+  if (Capture* capture = CaptureScope::active(); capture != nullptr) {
+    capture->assignments.insert(capture->assignments.end(), handles_and_values.begin(), handles_and_values.end());
+    return;
   }
   add_waiting(targets);
   evaluate(targets, Run::step, handles_and_values);

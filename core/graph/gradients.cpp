@@ -1,4 +1,5 @@
 #include <twingrad/autograd.h>
+#include <twingrad/graph/capture.h>
 #include <twingrad/graph/node.h>
 #include <twingrad/ops.h>
 
@@ -164,6 +165,11 @@ std::vector<Tensor> gradients(const Tensor& output, const std::vector<Tensor>& i
       gradient = zeros(input.shape(), {.dtype = input.dtype(), .device = input.device()});
     }
     results.push_back(std::move(gradient));
+  }
+  if (Capture* capture = CaptureScope::active(); capture != nullptr) {
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      capture->gradients.emplace_back(inputs[i], results[i]);
+    }
   }
   return results;
 }

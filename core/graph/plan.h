@@ -3,6 +3,7 @@
 // step of a training loop finds it in the cache and only replays it.
 #pragma once
 
+#include <twingrad/backend.h>
 #include <twingrad/evaluate.h>
 #include <twingrad/graph/node.h>
 
@@ -61,9 +62,26 @@ std::vector<std::uint64_t> structure_key(const Graph& graph);
 
 std::shared_ptr<Plan> make_plan(const Graph& graph);
 
+/// Watches a run from inside: the cross-check takes its snapshots here. Calls come in order of the queue, before and
+/// after each kernel is given to the backend; pointers in the call are the backend's.
+class PlanObserver {
+ public:
+  PlanObserver() = default;
+  PlanObserver(const PlanObserver&) = delete;
+  PlanObserver& operator=(const PlanObserver&) = delete;
+  virtual ~PlanObserver() = default;
+  /// Once, before the first kernel: the plan's arena, to poison it.
+  virtual void begin(Backend& backend, void* arena, std::size_t bytes) = 0;
+  virtual void before(Backend& backend, const Plan::Step& step) = 0;
+  virtual void after(Backend& backend, const Plan::Step& step) = 0;
+};
+
 /// Runs `plan` on the graph it was made for, or one of the same structure, and gives kept nodes their values. Either
 /// all of them or, when something throws, none.
-void run_plan(Plan& plan, const Graph& graph);
+void run_plan(Plan& plan, const Graph& graph, PlanObserver* observer = nullptr);
+
+/// The graph that eval() would run for these tensors, which are on one device and not evaluated. Nothing is run.
+Graph graph_of(const std::vector<Tensor>& tensors);
 
 /// Kernels in order with types, places, bytes and FLOPs.
 std::string to_string(const Plan& plan, const Graph& graph);

@@ -23,7 +23,7 @@ void run_step(Backend& backend, Plan::Step& step, const Node& node) {
 
 }  // namespace
 
-void run_plan(Plan& plan, const Graph& graph) {
+void run_plan(Plan& plan, const Graph& graph, PlanObserver* observer) {
   DeviceRuntime& state = runtime(graph.device);
   const std::lock_guard lock(state.mutex);
 
@@ -56,6 +56,9 @@ void run_plan(Plan& plan, const Graph& graph) {
         break;
     }
   }
+  if (observer != nullptr) {
+    observer->begin(*state.backend, arena.data, arena.bytes);
+  }
   if (!upload.empty()) {
     state.backend->copy_from_host(literals.data, upload.data(), upload.size());
   }
@@ -66,7 +69,13 @@ void run_plan(Plan& plan, const Graph& graph) {
       step.call.inputs[j].data = memory == nullptr ? nullptr : memory + step.inputs[j].offset;
     }
     step.call.output.data = base[static_cast<std::size_t>(step.output.slot)] + step.output.offset;
+    if (observer != nullptr) {
+      observer->before(*state.backend, step);
+    }
     run_step(*state.backend, step, *graph.nodes[static_cast<std::size_t>(step.node)]);
+    if (observer != nullptr) {
+      observer->after(*state.backend, step);
+    }
   }
 
   for (const Plan::Kept& kept : plan.kept) {
