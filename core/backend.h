@@ -6,6 +6,7 @@
 #pragma once
 
 #include <twingrad/device.h>
+#include <twingrad/error_model.h>
 #include <twingrad/kernel_call.h>
 
 #include <cstddef>
@@ -39,6 +40,10 @@ class Backend {
   /// Queues one kernel. The output may hold anything before (also NaN) and must not be read, except where the
   /// family allows it to be an input. An output of zero elements is never asked for.
   virtual void run(const KernelCall& call) = 0;
+
+  /// How the kernel that run() would take for this call rounds: the order of its sums, its accumulator, the accuracy of
+  /// its functions. Looks at op, dtypes, shapes and strides alone; data pointers may be null.
+  virtual ErrorModel error_model(const KernelCall& call) const = 0;
 
   /// Waits for all queued work. Throws NumericError for an index out of range found since the last time, and
   /// DeviceError when the device failed.

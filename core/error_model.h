@@ -26,8 +26,8 @@ struct FunctionUlps {
 };
 
 struct ErrorModel {
-  SumOrder order;
-  FunctionUlps ulps;
+  SumOrder order{};
+  FunctionUlps ulps{};
   /// Significant bits of the accumulator: 24 for float32, 53 for float64.
   int accumulator_bits = 24;
   /// Significant bits that the operands of a product are rounded to first: 11 for TF32; 0: none are lost.

@@ -103,6 +103,8 @@ class CpuBackend final : public Backend {
     }
   }
 
+  ErrorModel error_model(const KernelCall& call) const override { return cpu::error_model(call); }
+
   void synchronize() override {}
 
  private:

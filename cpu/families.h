@@ -3,6 +3,7 @@
 // the work is worth it.
 #pragma once
 
+#include <twingrad/error_model.h>
 #include <twingrad/kernel_call.h>
 
 namespace twingrad::cpu {
@@ -17,6 +18,9 @@ void index(const KernelCall& call);
 void random(const KernelCall& call);
 void copy(const KernelCall& call);
 // Family::matmul keeps compiled primitives from call to call: see matmul.h.
+
+/// How the kernels round: the order of lanes.h, float32 or float64 accumulators, glibc's functions.
+ErrorModel error_model(const KernelCall& call);
 
 /// Throws the DtypeError that says this op has no kernel for `dtype` here.
 [[noreturn]] void refuse_dtype(const KernelCall& call, Dtype dtype);

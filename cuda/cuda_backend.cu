@@ -137,6 +137,8 @@ class CudaBackend final : public Backend {
     throw DeviceError(std::string(call.op->name) + ": unknown kernel family");
   }
 
+  ErrorModel error_model(const KernelCall& call) const override { return cuda::error_model(call); }
+
   void synchronize() override {
     enter();
     wait();

@@ -4,6 +4,8 @@
 
 #include "cuda/context.h"
 
+#include <twingrad/error_model.h>
+
 namespace twingrad::cuda {
 
 void run_elementwise(const KernelCall& call, Context& context);
@@ -16,6 +18,9 @@ void run_rows(const KernelCall& call, Context& context);
 void run_index(const KernelCall& call, Context& context);
 void run_random(const KernelCall& call, Context& context);
 void run_copy(const KernelCall& call, Context& context);
+
+/// How the kernels round.
+ErrorModel error_model(const KernelCall& call);
 
 /// The halves of run_elementwise, apart because each takes minutes to compile.
 void run_elementwise_unary(const KernelCall& call, Context& context);

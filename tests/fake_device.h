@@ -33,6 +33,7 @@ class FakeBackend final : public Backend {
   void copy_to_host(void* target, const void* source, std::size_t bytes) override;
   void copy(void* target, const void* source, std::size_t bytes) override;
   void run(const KernelCall& call) override;
+  ErrorModel error_model(const KernelCall& call) const override { return cpu_->error_model(call); }
   void synchronize() override;
 
   /// Refuses allocations beyond this many bytes in all, to test running out of memory. 0: no limit.

@@ -76,6 +76,7 @@ class SmallBackend final : public Backend {
   void copy_to_host(void*, const void*, std::size_t) override {}
   void copy(void*, const void*, std::size_t) override {}
   void run(const KernelCall&) override {}
+  ErrorModel error_model(const KernelCall&) const override { return {}; }
   void synchronize() override {}
 
  private:
