@@ -84,6 +84,9 @@ struct Op {
   /// Family::custom only: one kernel per device kind, given the call and the device's stream (nullptr on the CPU).
   void (*custom_cpu)(const KernelCall& call) = nullptr;
   void (*custom_cuda)(const KernelCall& call, void* stream) = nullptr;
+  /// Family::custom only: the largest error of one output element in units in the last place, for inputs that are
+  /// exact. The cross-check holds the kernels to it; the reference is custom_cpu in float64.
+  double ulps = 4;
 };
 
 /// All built-in rows, in the order of the op reference.

@@ -99,7 +99,7 @@ class Interpreter {
  public:
   Interpreter(const Op& op, const Attributes& attributes, std::span<const Array<N>> inputs, const TensorType& type,
               const ErrorModel& model)
-      : op_(op), attributes_(attributes), inputs_(inputs), model_(model), output_{type, {}} {
+      : op_(op), attributes_(attributes), inputs_(inputs), model_(model), output_{type, {}, {}} {
     output_.data.assign(static_cast<std::size_t>(numel(type.shape)), N(0));
   }
 
@@ -501,8 +501,9 @@ class Interpreter {
   }
 
   void random() {
-    const auto seed = static_cast<std::int64_t>(value_of(in(0).data[0]));
-    const auto stream = static_cast<std::int64_t>(value_of(in(0).data[1]));
+    const bool exact = !in(0).integers.empty();
+    const std::int64_t seed = exact ? in(0).integers[0] : static_cast<std::int64_t>(value_of(in(0).data[0]));
+    const std::int64_t stream = exact ? in(0).integers[1] : static_cast<std::int64_t>(value_of(in(0).data[1]));
     if (static_cast<Random>(op_.kernel) == Random::permutation) {
       std::vector<std::pair<std::uint64_t, std::int64_t>> keyed;
       for (std::int64_t e = 0; e < output_.size(); ++e) {

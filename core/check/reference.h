@@ -20,6 +20,7 @@ template <class N>
 struct Array {
   TensorType type;
   std::vector<N> data;
+  std::vector<std::int64_t> integers{};  ///< int64 leaves: the same numbers beyond 2^53 too (keys of random ops)
 
   std::int64_t size() const { return static_cast<std::int64_t>(data.size()); }
 };
@@ -36,7 +37,7 @@ int arithmetic_bits(const Op& op, Dtype dtype, const ErrorModel& model);
 /// Copies with other number types.
 template <class To, class From>
 Array<To> convert(const Array<From>& array) {
-  Array<To> result{array.type, {}};
+  Array<To> result{array.type, {}, array.integers};
   result.data.reserve(array.data.size());
   for (const From& element : array.data) {
     if constexpr (std::is_same_v<From, double>) {

@@ -99,7 +99,8 @@ class Planner {
     bool keep = false;
     int first = -1;
     int last = -1;
-    int same_as = -1;  // shares the memory of another slot
+    int same_as = -1;   // shares the memory of another slot
+    int producer = -1;  // the step that writes it
   };
 
   int add_slot(Plan::Slot::Kind kind, std::size_t bytes, int node) {
@@ -208,9 +209,11 @@ class Planner {
       step.call.inputs.push_back({nullptr, dtypes[j], window.shape, window.strides});
       // Negative offsets cannot occur: a window lies inside its slot.
       step.inputs.push_back({inputs[j].slot, static_cast<std::size_t>(window.offset) * size_of(dtypes[j])});
+      step.producers.push_back(states_[static_cast<std::size_t>(inputs[j].slot)].producer);
     }
     step.call.output = {nullptr, type.dtype, type.shape, output.window.strides};
     step.output = {output.slot, 0};
+    states_[static_cast<std::size_t>(output.slot)].producer = static_cast<int>(plan_->steps.size());
     plan_->steps.push_back(std::move(step));
     return output;
   }

@@ -41,6 +41,7 @@ struct Plan {
     int node = -1;  ///< whose result it makes, for names and source lines
     KernelCall call;
     std::vector<Place> inputs;
+    std::vector<int> producers;  ///< per input: the step whose result it reads, -1 for a leaf or literal
     Place output;
   };
   /// A kept result.

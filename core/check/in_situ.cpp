@@ -1,0 +1,180 @@
+// Tier 3, in situ and repeated: the real plan with its arena, reuse and queue. Around every kernel its inputs and its
+// output are copied on the device, in the queue, so that nothing waits that would not wait otherwise. Afterwards each
+// kernel is run again alone on the very inputs it had: other bits mean that the plan, not the kernel, is wrong; and an
+// input that is not what its producer wrote was overwritten or read too early.
+#include <twingrad/check/subject.h>
+#include <twingrad/graph/runtime.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+
+namespace twingrad::check {
+namespace {
+
+using Bytes = std::vector<std::byte>;
+
+/// A piece of device memory as it was at one moment.
+class Snapshot {
+ public:
+  Snapshot(Backend& backend, Device device, const void* memory, std::size_t bytes) : buffer_(device, bytes) {
+    if (bytes != 0) {
+      backend.copy(buffer_.data, memory, bytes);
+    }
+  }
+  std::byte* data() const { return static_cast<std::byte*>(buffer_.data); }
+  Bytes host(Backend& backend) const {
+    Bytes bytes(buffer_.bytes);
+    if (!bytes.empty()) {
+      backend.copy_to_host(bytes.data(), buffer_.data, bytes.size());
+    }
+    return bytes;
+  }
+
+ private:
+  Buffer buffer_;
+};
+
+struct StepRecord {
+  KernelCall call;
+  std::vector<std::unique_ptr<Snapshot>> inputs;  // whole slots: views keep their strides
+  std::unique_ptr<Snapshot> output;
+};
+
+class Recorder final : public PlanObserver {
+ public:
+  Recorder(const Plan& plan, Device device) : plan_(plan), device_(device) {}
+
+  void begin(Backend& backend, void* arena, std::size_t bytes) override {
+    // Memory that nothing wrote yet is NaN.
+    if (bytes != 0) {
+      backend.copy_from_host(arena, Bytes(bytes, std::byte{0xff}).data(), bytes);
+    }
+  }
+  void before(Backend& backend, const Plan::Step& step) override {
+    StepRecord record;
+    record.call = step.call;
+    for (std::size_t j = 0; j < step.inputs.size(); ++j) {
+      const Plan::Slot& slot = plan_.slots[static_cast<std::size_t>(step.inputs[j].slot)];
+      const auto* base = static_cast<const std::byte*>(step.call.inputs[j].data) - step.inputs[j].offset;
+      record.inputs.push_back(std::make_unique<Snapshot>(backend, device_, base, slot.bytes));
+    }
+    records_.push_back(std::move(record));
+  }
+  void after(Backend& backend, const Plan::Step& step) override {
+    records_.back().output =
+        std::make_unique<Snapshot>(backend, device_, step.call.output.data, output_bytes(step.call));
+  }
+
+  static std::size_t output_bytes(const KernelCall& call) {
+    return static_cast<std::size_t>(call.output.numel()) * size_of(call.output.dtype);
+  }
+  const std::vector<StepRecord>& records() const { return records_; }
+
+ private:
+  const Plan& plan_;
+  Device device_;
+  std::vector<StepRecord> records_;
+};
+
+std::vector<double> widened(const Bytes& bytes, Dtype dtype) {
+  std::vector<double> values(bytes.size() / size_of(dtype));
+  visit(dtype, [&]<class T>(Type<T>) {
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      T element;
+      std::memcpy(&element, bytes.data() + i * sizeof(T), sizeof(T));
+      values[i] = static_cast<double>(static_cast<compute_t<T>>(element));
+    }
+  });
+  return values;
+}
+
+/// The kernel again, on the snapshots of its inputs.
+Bytes again(Backend& backend, Device device, const Plan::Step& step, const StepRecord& record) {
+  KernelCall call = record.call;
+  for (std::size_t j = 0; j < call.inputs.size(); ++j) {
+    call.inputs[j].data =
+        record.inputs[j]->data() == nullptr ? nullptr : record.inputs[j]->data() + step.inputs[j].offset;
+  }
+  const std::size_t bytes = Recorder::output_bytes(call);
+  const Buffer output(device, bytes);
+  backend.copy_from_host(output.data, Bytes(bytes, std::byte{0xff}).data(), bytes);
+  call.output.data = output.data;
+  backend.run(call);
+  Bytes result(bytes);
+  backend.copy_to_host(result.data(), output.data, bytes);
+  return result;
+}
+
+/// The first input that is not what its producer wrote, or -1.
+int changed_input(const Plan::Step& step, const StepRecord& record, const std::vector<Bytes>& outputs,
+                  Backend& backend) {
+  for (std::size_t j = 0; j < step.producers.size(); ++j) {
+    if (step.producers[j] < 0) {
+      continue;
+    }
+    const Bytes& written = outputs[static_cast<std::size_t>(step.producers[j])];
+    const Bytes read = record.inputs[j]->host(backend);
+    if (!std::equal(written.begin(), written.end(), read.begin(),
+                    read.begin() + static_cast<std::ptrdiff_t>(std::min(written.size(), read.size())))) {
+      return static_cast<int>(j);
+    }
+  }
+  return -1;
+}
+
+}  // namespace
+
+void check_in_situ(const Subject& subject, const Options& options, DeviceReport& report) {
+  DeviceRuntime& state = runtime(subject.device);
+  const std::lock_guard lock(state.mutex);
+  Backend& device_backend = *state.backend;
+  const std::shared_ptr<Plan> plan = make_plan(subject.graph);
+  if (options.tamper) {
+    options.tamper(*plan);
+  }
+  std::vector<Bytes> first_outputs;
+  for (int repeat = 0; repeat < std::max(options.repeats, 1); ++repeat) {
+    Recorder recorder(*plan, subject.device);
+    run_plan(*plan, subject.graph, &recorder);
+    device_backend.synchronize();
+    std::vector<Bytes> outputs;
+    for (const StepRecord& record : recorder.records()) {
+      outputs.push_back(record.output->host(device_backend));
+    }
+    for (std::size_t s = 0; s < plan->steps.size(); ++s) {
+      const Plan::Step& step = plan->steps[s];
+      const StepRecord& record = recorder.records()[s];
+      NodeResult& node = report.nodes[static_cast<std::size_t>(step.node)];
+      if (repeat > 0) {
+        if (outputs[s] != first_outputs[s]) {
+          node.repeats = false;
+          node.verdict = node.verdict == Verdict::agrees ? Verdict::race : node.verdict;
+        }
+        continue;
+      }
+      const Dtype dtype = record.call.output.dtype;
+      const int changed = changed_input(step, record, outputs, device_backend);
+      const Bytes alone = again(device_backend, subject.device, step, record);
+      node.in_situ = compare_bits(widened(outputs[s], dtype), widened(alone, dtype), dtype);
+      if (changed >= 0) {
+        node.note = "input " + std::to_string(changed) + " was not what " +
+                    std::string(plan->steps[static_cast<std::size_t>(step.producers[static_cast<std::size_t>(changed)])]
+                                    .call.op->name) +
+                    " had written there: overwritten or read too early";
+      }
+      if (changed >= 0 || !node.in_situ.passes()) {
+        node.verdict = node.verdict == Verdict::agrees ? Verdict::in_situ : node.verdict;
+      }
+    }
+    if (repeat == 0) {
+      first_outputs = std::move(outputs);
+    }
+    if (options.progress) {
+      options.progress(static_cast<double>(repeat + 1) / std::max(options.repeats, 1),
+                       "the real plan on " + report.device);
+    }
+  }
+}
+
+}  // namespace twingrad::check

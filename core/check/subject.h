@@ -1,0 +1,68 @@
+// What is checked: the graph of a user's training step on one device, taken without running it, and helpers that run
+// its nodes one at a time. Private to the cross-check.
+#pragma once
+
+#include <twingrad/check/check.h>
+#include <twingrad/check/reference.h>
+#include <twingrad/graph/plan.h>
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace twingrad::check {
+
+struct Subject {
+  Device device;
+  std::vector<Tensor> held;  ///< keeps the graph alive
+  Graph graph;
+  std::vector<std::pair<std::string, int>> results;  ///< what the user gets, and its node
+  std::vector<char> forward;                         ///< per node: part of the loss's own graph
+  std::vector<char> leaf;                            ///< per node: had its value when the graph was taken
+};
+
+/// Runs `train_step` while its gradients and updates are held back, and takes the graph it leaves.
+Subject take_step(const std::function<Tensor(Device)>& train_step, Device device);
+/// The graph of any tensors.
+Subject take_graph(const std::function<std::vector<Tensor>(Device)>& build, Device device);
+
+/// A computed tensor on the host.
+Array<double> read(const Tensor& tensor);
+
+/// The kernel of one node on `device`, given contiguous inputs on the host.
+std::vector<double> run_alone(const Op& op, const Attributes& attributes, const std::vector<Array<double>>& inputs,
+                              const TensorType& type, Device device, const std::source_location& where);
+
+/// How the device's kernel for this use rounds.
+ErrorModel model_of(const Op& op, const Attributes& attributes, const std::vector<Array<double>>& inputs,
+                    const TensorType& type, Device device);
+
+/// What the kernel should give, with bounds.
+Array<Tracked> expect(const Op& op, const Attributes& attributes, const std::vector<Array<double>>& inputs,
+                      const TensorType& type, const ErrorModel& model);
+
+/// The value nearest to x that `dtype` has.
+double round_to(double x, Dtype dtype);
+
+/// "(128, 10) float32".
+std::string describe(const TensorType& type);
+
+/// Fills report.nodes from the graph, and the isolated tier: every kernel alone against float64. `sigma` and `library`
+/// get, per node and element, what injected noise is drawn from; `values` the float64 value rounded to the dtype.
+struct Isolated {
+  std::vector<Array<double>> values;
+  std::vector<std::vector<float>> sigma;
+};
+Isolated check_isolated(const Subject& subject, const Options& options, double lambda, DeviceReport& report);
+
+/// The in-situ tier and the repeats: the real plan, compared with its own kernels run alone, several times.
+void check_in_situ(const Subject& subject, const Options& options, DeviceReport& report);
+
+/// The end-to-end tier. The plan was run: results have their values.
+void check_end_to_end(const Subject& subject, const Isolated& isolated, const Options& options, DeviceReport& report);
+
+/// Gradient rules of the ops in the loss's graph, at random points of their domains.
+std::vector<RuleResult> check_rules(const Subject& subject, const Isolated& isolated, const Options& options);
+
+}  // namespace twingrad::check
