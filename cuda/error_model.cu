@@ -2,6 +2,7 @@
 // decides its own, so plain sequential summation, which loses most, stands in for it.
 #include "cuda/families.h"
 #include "cuda/reduce_plan.h"
+#include "cuda/row_plan.h"
 
 #include <twingrad/op.h>
 
@@ -26,7 +27,8 @@ constexpr FunctionUlps cuda_functions() {
   return ulps;
 }
 
-// Threads of a group times the accumulators of each: how many partial sums a chunk has.
+// Threads of a group times the accumulators of each: how many partial sums a chunk has. (The chunks' results are folded
+// by lanes as well, not by neighbours: no more than a few additions deeper for thousands of chunks.)
 SumOrder reduction_order(const KernelCall& call) {
   const TensorView& x = call.inputs[0];
   const ReducePlan plan = plan_reduction(x.shape, x.strides, call.attributes.ints);
@@ -59,8 +61,7 @@ ErrorModel error_model(const KernelCall& call) {
       model.order = reduction_order(call);
       return model;
     case Family::rows:
-      // 32 threads per short row, 256 per long one: the fewer lose more.
-      model.order = {32, std::numeric_limits<std::int64_t>::max(), true};
+      model.order.lanes = row_threads(call.inputs[0].shape.back());
       return model;
   }
   return model;

@@ -5,10 +5,9 @@
 //   rows:    a group of G threads (a power of two up to 32, or 256 where length > 1024). Thread t combines elements
 //            t + G * (U * j + u) into accumulator u = 0 .. U-1 for j = 0, 1, ...
 //   columns: `lanes` = 512 / width threads per output, the same with G = lanes.
-// Then every thread combines its U accumulators pairwise (u with u + U/2, halving), the group combines its threads the
-// same way (t with t + G/2, halving; the 256 as 8 warps, each warp's 32 first, then the 8), and a second pass over the
-// chunks' results does all of this again with r = chunk. So a sum of n elements is combined by a tree in which a leaf
-// passes at most ceil(chunk / (G * U)) + log2(G * U) additions per pass.
+// So element i goes to lane i mod (G * U), and the lanes are folded in halves (l takes l + G * U / 2, ...), across
+// accumulators first, then across threads. A second pass does all of this again with the chunks' results as elements.
+// A sum of n elements passes each leaf through at most ceil(chunk / (G * U)) + log2(G * U) additions per pass.
 #pragma once
 
 #include "cuda/element.cuh"
@@ -97,6 +96,28 @@ __device__ __forceinline__ void write_result(void* out, std::int64_t place, type
   }
 }
 
+/// The first warp's lane l gets the values of threads l, l + 32, ... folded in halves, as if by shuffles across warps.
+template <class Op>
+__device__ __forceinline__ typename Op::Accumulator fold_block(typename Op::Accumulator value) {
+  constexpr int warps = default_threads / 32;
+  __shared__ typename Op::Accumulator shared[default_threads];
+  shared[threadIdx.x] = value;
+  __syncthreads();
+  typename Op::Accumulator of_warp[warps];
+#pragma unroll
+  for (int warp = 0; warp < warps; ++warp) {
+    of_warp[warp] = shared[warp * 32 + threadIdx.x % 32];
+  }
+#pragma unroll
+  for (int half = warps / 2; half > 0; half /= 2) {
+#pragma unroll
+    for (int warp = 0; warp < half; ++warp) {
+      of_warp[warp] = Op::combine(of_warp[warp], of_warp[warp + half]);
+    }
+  }
+  return of_warp[0];
+}
+
 /// Neighbouring threads walk the reduced elements of one output: for contiguous rows. Reads x once; limit: memory
 /// bandwidth where rows are contiguous and long enough to fill a group, else partly used sectors.
 /// Writes out[output * chunks + chunk].
@@ -116,23 +137,12 @@ __global__ void __launch_bounds__(default_threads)
     const std::int64_t stop = start + chunk < length ? start + chunk : length;
     value = reduce_slice<Op>(x + kept.offset(output), reduced, start + lane, stop, group);
   }
+  if (group == default_threads) {
+    value = fold_block<Op>(value);
+  }
   const int width = group < 32 ? static_cast<int>(group) : 32;
   for (int distance = width / 2; distance > 0; distance /= 2) {
     value = Op::combine(value, shuffle_down(value, static_cast<unsigned>(distance), width));
-  }
-  if (group == default_threads) {
-    constexpr int warps = default_threads / 32;
-    __shared__ Accumulator of_warp[warps];
-    if (threadIdx.x % 32 == 0) {
-      of_warp[threadIdx.x / 32] = value;
-    }
-    __syncthreads();
-    if (threadIdx.x < 32) {
-      value = threadIdx.x < warps ? of_warp[threadIdx.x] : Op::identity();
-      for (int distance = warps / 2; distance > 0; distance /= 2) {
-        value = Op::combine(value, shuffle_down(value, static_cast<unsigned>(distance), 32));
-      }
-    }
   }
   if (live && lane == 0) {
     write_result<Op>(out, item, value, finish);

@@ -1,10 +1,10 @@
-// How kernels over rows hold a row: a warp or a block of threads per row, the row in registers where it fits. Thread t
-// of G holds elements t, t + G, t + 2G, ... and adds them in that order; then the group adds its threads pairwise
-// (t with t + G/2, halving; a block first within each warp, then the warps in order).
+// How kernels over rows hold a row: a warp or a block of G threads per row, the row in registers where it fits. Thread
+// t adds elements t, t + G, t + 2G, ... in that order; then the threads are folded in halves (t takes t + G/2, ...).
 #pragma once
 
 #include "cuda/element.cuh"
 #include "cuda/launch.h"
+#include "cuda/row_plan.h"
 
 #include <cstdint>
 
@@ -28,25 +28,32 @@ struct LargestOf {
   __device__ static A combine(A a, A b) { return a != a ? a : (b != b || b > a ? b : a); }
 };
 
-/// Combines one value per thread of a group of G = 32 or a whole block of G; every thread gets the result.
+/// Folds one value per thread of a group of G = 32 or a whole block of G in halves; every thread gets the result.
 template <template <class> class Op, int G, class A>
-__device__ __forceinline__ A combine_group(A value) {
+__device__ __forceinline__ A fold_group(A value) {
+  if constexpr (G > 32) {
+    constexpr int warps = G / 32;
+    __shared__ A shared[G];
+    __syncthreads();  // of the last use
+    shared[threadIdx.x] = value;
+    __syncthreads();
+    A of_warp[warps];  // of this lane in every warp: each warp does the same work, so that none must wait
+#pragma unroll
+    for (int warp = 0; warp < warps; ++warp) {
+      of_warp[warp] = shared[warp * 32 + threadIdx.x % 32];
+    }
+#pragma unroll
+    for (int half = warps / 2; half > 0; half /= 2) {
+#pragma unroll
+      for (int warp = 0; warp < half; ++warp) {
+        of_warp[warp] = Op<A>::combine(of_warp[warp], of_warp[warp + half]);
+      }
+    }
+    value = of_warp[0];
+  }
 #pragma unroll
   for (int distance = 16; distance > 0; distance /= 2) {
     value = Op<A>::combine(value, __shfl_xor_sync(0xffffffffU, value, distance));
-  }
-  if constexpr (G > 32) {
-    __shared__ A of_warp[G / 32];
-    __syncthreads();  // of the last use
-    if (threadIdx.x % 32 == 0) {
-      of_warp[threadIdx.x / 32] = value;
-    }
-    __syncthreads();
-    value = of_warp[0];
-#pragma unroll
-    for (int warp = 1; warp < G / 32; ++warp) {
-      value = Op<A>::combine(value, of_warp[warp]);
-    }
   }
   return value;
 }
@@ -76,7 +83,7 @@ struct HeldRow {
         all = Op<A>::combine(all, function(value[item]));
       }
     }
-    return combine_group<Op, G>(all);
+    return fold_group<Op, G>(all);
   }
   /// Calls function(i, x) for this thread's elements.
   template <class Function>
@@ -107,7 +114,7 @@ struct StreamedRow {
     for (std::int64_t i = thread; i < n; i += G) {
       all = Op<A>::combine(all, function(to_compute(row[i])));
     }
-    return combine_group<Op, G>(all);
+    return fold_group<Op, G>(all);
   }
   template <class Function>
   __device__ void each(const Function& function) const {
@@ -141,6 +148,9 @@ __global__ void __launch_bounds__(Threads) row_kernel(const Arguments<T> argumen
   Kernel::template run<T>(row, index, arguments);
 }
 
+template <int count>
+using Items = std::integral_constant<int, count>;
+
 /// Picks group and registers by the row's length.
 template <class Kernel, class T>
 void run(const KernelCall& call, Context& context, const Arguments<T>& arguments) {
@@ -156,22 +166,17 @@ void run(const KernelCall& call, Context& context, const Arguments<T>& arguments
     launch(context, op, row_kernel<Kernel, T, HeldRow<T, threads, decltype(items)::value>, threads, threads>,
            blocks_for(arguments.rows, 1), threads, arguments);
   };
-  using std::integral_constant;
-  if (n <= 32) {
-    by_warp(integral_constant<int, 1>{});
-  } else if (n <= 128) {
-    by_warp(integral_constant<int, 4>{});
-  } else if (n <= 512) {
-    by_warp(integral_constant<int, 16>{});
-  } else if (n <= 1024) {
-    by_block(integral_constant<int, 256>{}, integral_constant<int, 4>{});
-  } else if (n <= 4096) {
-    by_block(integral_constant<int, 256>{}, integral_constant<int, 16>{});
-  } else if (n <= 8192) {
-    by_block(integral_constant<int, 512>{}, integral_constant<int, 16>{});
-  } else {
-    launch(context, op, row_kernel<Kernel, T, StreamedRow<T, 512>, 512, 512>, blocks_for(arguments.rows, 1), 512U,
-           arguments);
+  switch (row_threads(n)) {
+    case 32:
+      return n <= 32 ? by_warp(Items<1>{}) : (n <= 128 ? by_warp(Items<4>{}) : by_warp(Items<16>{}));
+    case 256:
+      return n <= 1024 ? by_block(Items<256>{}, Items<4>{}) : by_block(Items<256>{}, Items<16>{});
+    default:
+      if (n <= 512 * 16) {
+        return by_block(Items<512>{}, Items<16>{});
+      }
+      launch(context, op, row_kernel<Kernel, T, StreamedRow<T, 512>, 512, 512>, blocks_for(arguments.rows, 1), 512U,
+             arguments);
   }
 }
 

@@ -39,7 +39,7 @@ class CudaElementwiseTest : public CudaTwinTest {
       const Dtype out = Formula::gives == formulas::Gives::boolean ? boolean : dtype;
       for (const Shape& shape : shapes) {
         for (const Layout layout : all_layouts) {
-          std::vector<Operand> inputs;
+          std::vector<TwinInput> inputs;
           for (int n = 0; n < Formula::arity; ++n) {
             const Dtype of_input = n == 0 && Formula::arity == 3 ? boolean : dtype;
             // The second operand has another layout, so that strides differ.
@@ -100,7 +100,7 @@ class CudaUpdateTest : public CudaTwinTest {
     const Op row = op(Family::update, kernel);
     for (const Dtype dtype : float_dtypes) {
       for (const std::int64_t n : {1, 7, 33, 1025}) {
-        std::vector<Operand> inputs;
+        std::vector<TwinInput> inputs;
         for (int i = 0; i + 1 < Formula::arity; ++i) {
           inputs.push_back(operand(dtype, {n}, Layout::contiguous, 0.125, 2.0));  // second moments are positive
         }
