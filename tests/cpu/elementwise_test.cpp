@@ -11,93 +11,132 @@ namespace {
 
 using namespace formulas;
 
+/// One formula on one dtype: the only code instantiated per pair, so that this file compiles in reasonable time.
+struct Instance {
+  std::string_view name;
+  int kernel;
+  int arity;
+  bool first_is_bool;
+  Dtype dtype;
+  Dtype gives;
+  double (*apply)(const double* x, const Parameters& parameters);
+};
+
+template <class Formula, class T>
+double apply(const double* x, const Parameters& p) {
+  const auto at = [x](int i) { return static_cast<compute_t<T>>(x[i]); };
+  if constexpr (std::is_same_v<Formula, Where>) {
+    return static_cast<double>(Formula::apply(x[0] != 0.0, at(1), at(2), p));
+  } else if constexpr (Formula::arity == 1) {
+    return static_cast<double>(Formula::apply(at(0), p));
+  } else {
+    return static_cast<double>(Formula::apply(at(0), at(1), p));
+  }
+}
+
+template <class Formula>
+void add_instances(std::vector<Instance>& instances) {
+  for (const Dtype dtype : all_dtypes) {
+    visit(dtype, [&]<class T>(Type<T>) {
+      if constexpr (accepts<T>(Formula::takes)) {
+        instances.push_back({Formula::name, index_in<Formula, Formulas>::value, Formula::arity,
+                             std::is_same_v<Formula, Where>, dtype, Formula::gives == Gives::boolean ? boolean : dtype,
+                             &apply<Formula, T>});
+      }
+    });
+  }
+}
+
+std::vector<Instance> all_instances() {
+  std::vector<Instance> instances;
+  [&]<class... Formula>(std::tuple<Formula...>*) {
+    (add_instances<Formula>(instances), ...);
+  }(static_cast<Formulas*>(nullptr));
+  return instances;
+}
+
 class CpuElementwise : public KernelTest {
  protected:
-  template <class Formula, class T, std::size_t... I>
-  void check(const std::vector<Operand>& x, const Shape& shape, const std::string& what, std::index_sequence<I...>) {
-    using C = compute_t<T>;
-    constexpr Dtype dtype = Formula::gives == Gives::boolean ? boolean : dtype_of_v<T>;
+  static Dtype input_dtype(const Instance& f, int i) { return f.first_is_bool && i == 0 ? boolean : f.dtype; }
+
+  void check(const Instance& f, const std::vector<Operand>& x, const Shape& shape, const std::string& what) {
     const Attributes attributes{.ints = {}, .reals = {0.25, 1.5, 0.0, 0.0}};
     const Parameters parameters{{0.25, 1.5, 0.0, 0.0}};
-    const Op row = op(Family::elementwise, index_in<Formula, Formulas>::value);
-    const Result result = run(row, {x[I].view...}, dtype, shape, attributes);
+    std::vector<TensorView> views;
+    for (const Operand& input : x) {
+      views.push_back(input.view);
+    }
+    const Result result = run(op(Family::elementwise, f.kernel), views, f.gives, shape, attributes);
     for (std::size_t i = 0; i < result.values.size(); ++i) {
+      double element[3] = {};
+      for (std::size_t k = 0; k < x.size(); ++k) {
+        element[k] = x[k].values[i];
+      }
       double expected = 0.0;
-      store(&expected, dtype, 0,
-            static_cast<double>(Formula::apply(argument<Formula, C, I>(x[I].values[i])..., parameters)));
-      expected = load(&expected, dtype, 0);
-      ASSERT_PRED2(same, result.values[i], expected) << Formula::name << " of " << name(dtype_of_v<T>) << ", " << what
-                                                     << ", shape " << to_string(shape) << ", element " << i;
+      store(&expected, f.gives, 0, f.apply(element, parameters));
+      ASSERT_PRED2(same, result.values[i], load(&expected, f.gives, 0))
+          << f.name << " of " << name(f.dtype) << ", " << what << ", shape " << to_string(shape) << ", element " << i;
     }
   }
 
-  template <class Formula, class C, std::size_t I>
-  static auto argument(double value) {
-    if constexpr (std::is_same_v<Formula, Where> && I == 0) {
-      return value != 0.0;
-    } else {
-      return static_cast<C>(value);
+  /// Operands of which number `odd` has the layout; all have it when odd is -1.
+  std::vector<Operand> operands(const Instance& f, const Shape& shape, Layout layout, int odd = -1) {
+    std::vector<Operand> x;
+    for (int i = 0; i < f.arity; ++i) {
+      x.push_back(operand(input_dtype(f, i), shape, odd == -1 || odd == i ? layout : Layout::contiguous));
     }
+    return x;
   }
 
-  template <class Formula, std::size_t I>
-  static Dtype input_dtype(Dtype dtype) {
-    return std::is_same_v<Formula, Where> && I == 0 ? boolean : dtype;
-  }
-
-  template <class Formula, class T, std::size_t... I>
-  void check_layouts(std::index_sequence<I...> all) {
-    const Dtype dtype = dtype_of_v<T>;
-    for (const std::int64_t n : {1, 7, 31, 33, 255, 257, 1025}) {
-      check<Formula, T>({operand(input_dtype<Formula, I>(dtype), {n})...}, {n}, "contiguous", all);
-    }
-    const Shape shape{5, 3, 33};
-    for (const Layout layout : all_layouts) {
-      const std::string what = "layout " + std::to_string(static_cast<int>(layout));
-      check<Formula, T>({operand(input_dtype<Formula, I>(dtype), shape, layout)...}, shape, what, all);
-      // Each operand in turn against contiguous ones.
-      for (std::size_t odd = 0; odd < sizeof...(I); ++odd) {
-        check<Formula, T>({operand(input_dtype<Formula, I>(dtype), shape, I == odd ? layout : Layout::contiguous)...},
-                          shape, what + " of operand " + std::to_string(odd), all);
+  /// Operands of which those in the set (bits) are broadcast along the axis, or along all axes when it is 3.
+  std::vector<Operand> broadcast_operands(const Instance& f, const Shape& shape, unsigned set, int axis) {
+    std::vector<Operand> x;
+    for (int i = 0; i < f.arity; ++i) {
+      Shape small = shape;
+      for (int d = 0; d < 3; ++d) {
+        small[d] = ((set >> i) & 1U) != 0 && (axis == d || axis == 3) ? 1 : shape[d];
       }
-    }
-    // Every set of operands broadcast along every axis, and along all.
-    for (unsigned set = 1; set < 1U << sizeof...(I); ++set) {
-      for (int axis = 0; axis < 4; ++axis) {
-        std::vector<Operand> x;
-        const auto add = [&](std::size_t i, Dtype type) {
-          Shape small = shape;
-          const bool chosen = ((set >> i) & 1U) != 0;
-          for (int d = 0; d < 3; ++d) {
-            small[d] = chosen && (axis == d || axis == 3) ? 1 : shape[d];
-          }
-          x.push_back(operand(type, small));
-          for (int d = 2; d >= 0; --d) {
-            if (small[d] != shape[d]) {
-              broadcast(x.back(), d, shape[d]);
-            }
-          }
-        };
-        (add(I, input_dtype<Formula, I>(dtype)), ...);
-        check<Formula, T>(x, shape, "broadcast " + std::to_string(set) + " along " + std::to_string(axis), all);
-      }
-    }
-  }
-
-  template <class Formula>
-  void check_formula() {
-    for (const Dtype dtype : all_dtypes) {
-      visit(dtype, [&]<class T>(Type<T>) {
-        if constexpr (accepts<T>(Formula::takes)) {
-          check_layouts<Formula, T>(std::make_index_sequence<static_cast<std::size_t>(Formula::arity)>{});
+      x.push_back(operand(input_dtype(f, i), small));
+      for (int d = 2; d >= 0; --d) {
+        if (small[d] != shape[d]) {
+          broadcast(x.back(), d, shape[d]);
         }
-      });
+      }
     }
+    return x;
   }
 };
 
+TEST_F(CpuElementwise, EveryFormulaOnEveryDtypeAndSize) {
+  for (const Instance& f : all_instances()) {
+    for (const std::int64_t n : {1, 7, 31, 33, 255, 257, 1025}) {
+      check(f, operands(f, {n}, Layout::contiguous), {n}, "contiguous");
+    }
+  }
+}
+
 TEST_F(CpuElementwise, EveryFormulaOnEveryDtypeAndLayout) {
-  [&]<class... Formula>(std::tuple<Formula...>*) { (check_formula<Formula>(), ...); }(static_cast<Formulas*>(nullptr));
+  const Shape shape{5, 3, 33};
+  for (const Instance& f : all_instances()) {
+    for (const Layout layout : all_layouts) {
+      for (int odd = -1; odd < f.arity; ++odd) {
+        check(f, operands(f, shape, layout, odd), shape,
+              "layout " + std::to_string(static_cast<int>(layout)) + " of operand " + std::to_string(odd));
+      }
+    }
+  }
+}
+
+TEST_F(CpuElementwise, EveryFormulaOnEveryDtypeAndBroadcast) {
+  const Shape shape{5, 3, 33};
+  for (const Instance& f : all_instances()) {
+    for (unsigned set = 1; set < 1U << f.arity; ++set) {
+      for (int axis = 0; axis < 4; ++axis) {
+        check(f, broadcast_operands(f, shape, set, axis), shape,
+              "operands " + std::to_string(set) + " broadcast along " + std::to_string(axis));
+      }
+    }
+  }
 }
 
 TEST_F(CpuElementwise, LargeEnoughForAllThreads) {
