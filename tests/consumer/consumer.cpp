@@ -8,8 +8,7 @@ namespace tg = twingrad;
 
 int main() {
   const tg::Tensor x = tg::tensor(std::vector<float>{1, 2, 3, 4}, {2, 2});
-  tg::Tensor w = tg::ones({2, 3});
-  w.requires_grad(true);
+  const tg::Tensor w = tg::tensor(std::vector<float>(6, 1.0F), {2, 3}, {.requires_grad = true});
   const tg::Tensor loss = tg::sum(tg::square(tg::matmul(x, w)));
   const std::vector<float> gradient = tg::gradients(loss, {w})[0].to_vector<float>();
   // x w has rows of 3 and 7: the sum of squares is 3 (9 + 49), its gradient 2 x^T x w = 48, 68 in each column.
