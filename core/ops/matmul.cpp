@@ -80,7 +80,10 @@ constexpr Op matmul_row = {
       return {{{sample_of({7, 5}), sample_of({5, 3})}},
               {{sample_of({4, 5}), sample_of({5, 3}), sample_of({3})}},
               {{sample_of({2, 3, 4}), sample_of({2, 4, 2})}},
-              {{sample_of({2, 1, 3, 4}), sample_of({3, 4, 2})}}};
+              {{sample_of({2, 1, 3, 4}), sample_of({3, 4, 2})}},
+              {{sample_of({3, 33}), sample_of({33, 7})}},
+              {{sample_of({1, 257}), sample_of({257, 1})}},
+              {{sample_of({3, 0}), sample_of({0, 2}), sample_of({2})}}};
     },
     .flops =
         [](std::span<const TensorType> inputs, const TensorType& output) {

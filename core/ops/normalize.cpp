@@ -46,7 +46,7 @@ double norm_flops(std::span<const TensorType> inputs, const TensorType&) {
 }
 
 std::vector<Sample> row_samples() {
-  return {{{sample_of({7, 5})}}, {{sample_of({2, 3, 4})}}};
+  return {{{sample_of({7, 5})}}, {{sample_of({2, 3, 4})}}, {{sample_of({2, 33})}}, {{sample_of({3, 1})}}};
 }
 
 /// Applies a row-wise op along `axis`.

@@ -146,11 +146,16 @@ std::vector<Sample> reduce_samples() {
   return {{{sample_of({7, 5})}, {.ints = {0, 1}}},
           {{sample_of({7, 5})}, {.ints = {0}}},
           {{sample_of({3, 4, 2})}, {.ints = {1}, .reals = {1}}},
-          {{sample_of({3, 4, 2})}, {.ints = {0, 2}}}};
+          {{sample_of({3, 4, 2})}, {.ints = {0, 2}}},
+          {{sample_of({257})}, {.ints = {0}}},
+          {{sample_of({31, 3})}, {.ints = {0}, .reals = {1}}},
+          {{sample_of({})}, {}}};
 }
 
 std::vector<Sample> axis_samples() {
-  return {{{sample_of({7, 5})}, {.ints = {1}}}, {{sample_of({3, 4, 2})}, {.ints = {1}}}};
+  return {{{sample_of({7, 5})}, {.ints = {1}}},
+          {{sample_of({3, 4, 2})}, {.ints = {1}, .reals = {1}}},
+          {{sample_of({255, 2})}, {.ints = {0}}}};
 }
 
 }  // namespace
@@ -193,6 +198,7 @@ constexpr Op prod_row = {
     .summary = "product over axes; integers and bool give int64",
     .infer = infer_accumulation,
     .gradient = prod_gradient,
+    .domain = {.low = 0.7, .high = 1.35},  // long products of these stay near 1
     .samples = reduce_samples,
     .flops = reduce_flops,
 };
@@ -266,7 +272,9 @@ constexpr Op cumsum_row = {
       return {cumsum(call.cotangent, static_cast<int>(call.attributes.ints[0]), call.attributes.ints[1] == 0)};
     },
     .samples = []() -> std::vector<Sample> {
-      return {{{sample_of({7, 5})}, {.ints = {1, 0}}}, {{sample_of({3, 4, 2})}, {.ints = {1, 1}}}};
+      return {{{sample_of({7, 5})}, {.ints = {1, 0}}},
+              {{sample_of({3, 4, 2})}, {.ints = {1, 1}}},
+              {{sample_of({255, 2})}, {.ints = {0, 0}}}};
     },
 };
 Tensor cumsum(Operand x, int axis, bool reverse) {
