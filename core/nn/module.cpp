@@ -146,8 +146,8 @@ void Module::replace_all(const Convert& convert) {
   }
 }
 
-void Module::to(Device target) {
-  replace_all([&](const Tensor& value) { return value.to(target); });
+void Module::to(Device device) {
+  replace_all([&](const Tensor& value) { return value.to(device); });
 }
 
 void Module::to(Dtype dtype) {

@@ -51,7 +51,7 @@ struct BatchNormOptions {
 
 /// Normalises each column of x (batch, features) (Ioffe and Szegedy, 2015): in training mode by the batch's mean and
 /// variance (dividing by n), in evaluation mode by the running ones. Training mode updates the running mean and the
-/// running variance (unbiased, dividing by n - 1) when the optimizer steps, or when they are read before.
+/// running variance (unbiased, dividing by n - 1) together with whatever is evaluated next.
 class BatchNorm1d : public Module {
  public:
   /// Throws ArgumentError unless 0 <= momentum <= 1.

@@ -41,8 +41,9 @@ class Optimizer {
 
   /// One step with these gradients, one per parameter in the order of parameters(). Runs forward, backward and the
   /// updates as one plan; afterwards every parameter has its new value, or, when an op throws, parameters and state
-  /// are as they were. The graph is spent. A gradient that is an undefined tensor leaves its parameter alone. Pass the
-  /// vector as a temporary, so that no handle keeps the gradients' memory.
+  /// are as they were (a GPU finds an index or label out of range later: the next wait for it throws). The graph is
+  /// spent. A gradient that is an undefined tensor leaves its parameter alone. Pass the vector as a temporary, so that
+  /// no handle keeps the gradients' memory.
   /// Throws ArgumentError for another number of gradients or none defined, and ShapeError, DtypeError or DeviceError
   /// for one that does not fit its parameter.
   void step(std::vector<Tensor> gradients, std::source_location where = std::source_location::current());

@@ -38,7 +38,8 @@ double ConstantSchedule::operator()(std::int64_t step) const {
 double StepSchedule::operator()(std::int64_t step) const {
   check_step("StepSchedule", step);
   require(step_size >= 1, "StepSchedule", "step_size is " + std::to_string(step_size) + "; it must be at least 1");
-  return lr * std::pow(gamma, static_cast<double>(step / step_size));
+  const std::int64_t falls = step / step_size;
+  return lr * std::pow(gamma, static_cast<double>(falls));
 }
 
 double MultiStepSchedule::operator()(std::int64_t step) const {
