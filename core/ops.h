@@ -144,7 +144,7 @@ struct CrossEntropyOptions {
   double label_smoothing = 0.0;
   /// Rows with this label count neither in the sum nor in the mean.
   std::optional<std::int64_t> ignore_label{};
-  /// (classes); undefined: all 1. The mean divides by the sum of the rows' weights.
+  /// (classes); undefined: all 1. The mean divides by the sum of the labels' weights; with probabilities by n.
   Tensor class_weights{};
   Reduction reduction = Reduction::mean;
 };
