@@ -61,7 +61,9 @@ std::shared_ptr<Node> make_use(const Op& op, std::span<const Tensor> inputs, Att
   node->device = device;
   node->where = WhereScope::current(where);
   node->inputs.reserve(inputs.size());
-  const bool record = !NoGrad::active() && !op.constant && is_floating(type.dtype);
+  // gradients() takes inputs that are not marked, too, so a missing mark alone would not stop it.
+  node->cut = NoGrad::active();
+  const bool record = !node->cut && !op.constant && is_floating(type.dtype);
   for (const Tensor& input : inputs) {
     node->inputs.push_back(input.node());
     node->requires_grad = node->requires_grad || (record && input.node()->requires_grad);

@@ -49,7 +49,7 @@ struct Node : std::enable_shared_from_this<Node> {
   std::source_location where;
   std::string label;
   bool requires_grad = false;
-  /// Gradients do not go below: what an op computed became a parameter's value.
+  /// Gradients do not go below: made under NoGrad, or what an op computed became a parameter's value.
   bool cut = false;
   /// The optimizer's step that ran this node changed what it was computed from.
   bool spent = false;

@@ -100,6 +100,20 @@ TEST_P(Conventions, NanOfTheBranchNotTakenReachesNothing) {
   expect_same(gradient(chosen, b), {1, 0});
 }
 
+TEST_P(Conventions, NoGradientThroughDetachedValues) {
+  const Tensor x = make({1, 2});
+  const Tensor y = square(x);  // not evaluated: detaching adds a node
+  expect_same(gradient(y.detach() * x, x), {1, 4});
+  y.eval();
+  expect_same(gradient(y.detach() * x, x), {1, 4});
+  Tensor apart;
+  {
+    const NoGrad guard;
+    apart = square(x);
+  }
+  expect_same(gradient(apart * x, x), {1, 4});
+}
+
 TEST_P(Conventions, TiesShareTheGradient) {
   const Tensor a = make({1, 2, 3});
   const Tensor b = make({1, 3, 2});
