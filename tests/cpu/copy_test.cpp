@@ -19,7 +19,7 @@ TEST_F(CpuCopy, CastBetweenAllDtypesFromEveryLayout) {
       for (const Layout layout : all_layouts) {
         for (const Shape& shape : {Shape{}, Shape{257}, Shape{33, 65}, Shape{3, 5, 40}}) {
           // Not negative where the target has no sign: beyond the range is another test.
-          const Operand x = operand(from, shape, layout, to == u8 ? 0.0 : -2.0, 100.0);
+          const KernelOperand x = operand(from, shape, layout, to == u8 ? 0.0 : -2.0, 100.0);
           const Result result = run(op(Family::copy, Copy::cast), {x.view}, to, shape);
           for (std::size_t i = 0; i < result.values.size(); ++i) {
             double expected = is_integer(to) ? std::trunc(x.values[i]) : x.values[i];
@@ -39,7 +39,7 @@ TEST_F(CpuCopy, CastBetweenAllDtypesFromEveryLayout) {
 TEST_F(CpuCopy, LargeTransposes) {
   for (const Dtype dtype : {f32, bf16, i64, u8}) {
     for (const Shape& shape : {Shape{300, 257}, Shape{5, 100, 130}}) {
-      const Operand x = operand(dtype, shape, Layout::transposed);
+      const KernelOperand x = operand(dtype, shape, Layout::transposed);
       EXPECT_EQ(run(op(Family::copy, Copy::cast), {x.view}, dtype, shape).values, x.values) << name(dtype);
       EXPECT_EQ(run(op(Family::copy, Copy::cast), {x.view}, f64, shape).values, x.values) << name(dtype);
     }
@@ -49,7 +49,8 @@ TEST_F(CpuCopy, LargeTransposes) {
 TEST_F(CpuCopy, CastBeyondTheRangeGivesItsEndAndNanGivesZero) {
   const double infinity = std::numeric_limits<double>::infinity();
   for (const Dtype from : {f32, f64}) {
-    const Operand x = operand(from, {6}, Layout::contiguous, {1e30, -1e30, infinity, -infinity, std::nan(""), -0.9});
+    const KernelOperand x =
+        operand(from, {6}, Layout::contiguous, {1e30, -1e30, infinity, -infinity, std::nan(""), -0.9});
     EXPECT_EQ(run(op(Family::copy, Copy::cast), {x.view}, i32, {6}).values,
               (std::vector<double>{2147483647.0, -2147483648.0, 2147483647.0, -2147483648.0, 0.0, 0.0}));
     EXPECT_EQ(run(op(Family::copy, Copy::cast), {x.view}, u8, {6}).values,
@@ -63,7 +64,7 @@ TEST_F(CpuCopy, CatAlongEveryAxis) {
   for (const Dtype dtype : all_dtypes) {
     for (int axis = 0; axis < 3; ++axis) {
       for (const Layout layout : all_layouts) {
-        std::vector<Operand> x;
+        std::vector<KernelOperand> x;
         std::vector<TensorView> views;
         Shape shape{4, 5, 33};
         std::int64_t total = 0;
@@ -72,7 +73,7 @@ TEST_F(CpuCopy, CatAlongEveryAxis) {
           x.push_back(operand(dtype, shape, layout));
           total += length;
         }
-        for (const Operand& input : x) {
+        for (const KernelOperand& input : x) {
           views.push_back(input.view);
         }
         shape[axis] = total;
@@ -107,7 +108,7 @@ TEST_F(CpuCopy, SliceEmbedPlacesInZeros) {
           in[axis] = s.count;
           Shape shape = in;
           shape[axis] = s.length;
-          const Operand x = operand(dtype, in, layout);
+          const KernelOperand x = operand(dtype, in, layout);
           const Result result = run(op(Family::copy, Copy::slice_embed), {x.view}, dtype, shape,
                                     {.ints = {axis, s.start, s.step, s.length}});
           std::vector<double> expected(result.values.size(), 0.0);
@@ -138,7 +139,7 @@ TEST_F(CpuCopy, Arange) {
 
 class CpuRandom : public KernelTest {
  protected:
-  static Operand seed() { return operand(i64, {2}, Layout::contiguous, {12345.0, 6.0}); }
+  static KernelOperand seed() { return operand(i64, {2}, Layout::contiguous, {12345.0, 6.0}); }
 };
 
 TEST_F(CpuRandom, ElementsAreThoseOfPhilox) {

@@ -59,11 +59,11 @@ class CpuElementwise : public KernelTest {
  protected:
   static Dtype input_dtype(const Instance& f, int i) { return f.first_is_bool && i == 0 ? boolean : f.dtype; }
 
-  void check(const Instance& f, const std::vector<Operand>& x, const Shape& shape, const std::string& what) {
+  void check(const Instance& f, const std::vector<KernelOperand>& x, const Shape& shape, const std::string& what) {
     const Attributes attributes{.ints = {}, .reals = {0.25, 1.5, 0.0, 0.0}};
     const Parameters parameters{{0.25, 1.5, 0.0, 0.0}};
     std::vector<TensorView> views;
-    for (const Operand& input : x) {
+    for (const KernelOperand& input : x) {
       views.push_back(input.view);
     }
     const Result result = run(op(Family::elementwise, f.kernel), views, f.gives, shape, attributes);
@@ -80,8 +80,8 @@ class CpuElementwise : public KernelTest {
   }
 
   /// Operands of which number `odd` has the layout; all have it when odd is -1.
-  std::vector<Operand> operands(const Instance& f, const Shape& shape, Layout layout, int odd = -1) {
-    std::vector<Operand> x;
+  std::vector<KernelOperand> operands(const Instance& f, const Shape& shape, Layout layout, int odd = -1) {
+    std::vector<KernelOperand> x;
     for (int i = 0; i < f.arity; ++i) {
       x.push_back(operand(input_dtype(f, i), shape, odd == -1 || odd == i ? layout : Layout::contiguous));
     }
@@ -89,8 +89,8 @@ class CpuElementwise : public KernelTest {
   }
 
   /// Operands of which those in the set (bits) are broadcast along the axis, or along all axes when it is 3.
-  std::vector<Operand> broadcast_operands(const Instance& f, const Shape& shape, unsigned set, int axis) {
-    std::vector<Operand> x;
+  std::vector<KernelOperand> broadcast_operands(const Instance& f, const Shape& shape, unsigned set, int axis) {
+    std::vector<KernelOperand> x;
     for (int i = 0; i < f.arity; ++i) {
       Shape small = shape;
       for (int d = 0; d < 3; ++d) {
@@ -142,8 +142,8 @@ TEST_F(CpuElementwise, EveryFormulaOnEveryDtypeAndBroadcast) {
 TEST_F(CpuElementwise, LargeEnoughForAllThreads) {
   const std::int64_t n = 300007;
   for (const Dtype dtype : {f32, bf16}) {
-    const Operand x = operand(dtype, {n});
-    const Operand y = operand(dtype, {n}, Layout::reversed);
+    const KernelOperand x = operand(dtype, {n});
+    const KernelOperand y = operand(dtype, {n}, Layout::reversed);
     const Op row = op(Family::elementwise, index_in<Sub, Formulas>::value);
     const Result result = run(row, {x.view, y.view}, dtype, {n});
     for (std::size_t i = 0; i < result.values.size(); ++i) {
@@ -155,8 +155,8 @@ TEST_F(CpuElementwise, LargeEnoughForAllThreads) {
 }
 
 TEST_F(CpuElementwise, LargeTransposedOperand) {
-  const Operand x = operand(f32, {257, 311});
-  const Operand y = operand(f32, {257, 311}, Layout::transposed);
+  const KernelOperand x = operand(f32, {257, 311});
+  const KernelOperand y = operand(f32, {257, 311}, Layout::transposed);
   const Result result = run(op(Family::elementwise, index_in<Mul, Formulas>::value), {x.view, y.view}, f32, {257, 311});
   for (std::size_t i = 0; i < result.values.size(); ++i) {
     ASSERT_EQ(result.values[i], static_cast<double>(static_cast<float>(x.values[i] * y.values[i]))) << "element " << i;
@@ -165,8 +165,8 @@ TEST_F(CpuElementwise, LargeTransposedOperand) {
 
 TEST_F(CpuElementwise, OutputMayBeAnInput) {
   for (const Dtype dtype : float_dtypes) {
-    Operand x = operand(dtype, {1025});
-    const Operand y = operand(dtype, {1025});
+    KernelOperand x = operand(dtype, {1025});
+    const KernelOperand y = operand(dtype, {1025});
     KernelCall call;
     const Op row = op(Family::elementwise, index_in<Add, Formulas>::value);
     call.op = &row;
@@ -184,8 +184,8 @@ TEST_F(CpuElementwise, OutputMayBeAnInput) {
 TEST_F(CpuElementwise, NanPassesThroughReluAndMaximum) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   for (const Dtype dtype : float_dtypes) {
-    const Operand x = operand(dtype, {4}, Layout::contiguous, {nan, 1.0, nan, -0.0});
-    const Operand y = operand(dtype, {4}, Layout::contiguous, {1.0, nan, nan, -1.0});
+    const KernelOperand x = operand(dtype, {4}, Layout::contiguous, {nan, 1.0, nan, -0.0});
+    const KernelOperand y = operand(dtype, {4}, Layout::contiguous, {1.0, nan, nan, -1.0});
     const Result largest =
         run(op(Family::elementwise, index_in<Maximum, Formulas>::value), {x.view, y.view}, dtype, {4});
     EXPECT_TRUE(std::isnan(largest.values[0]) && std::isnan(largest.values[1]) && std::isnan(largest.values[2]));
@@ -196,9 +196,9 @@ TEST_F(CpuElementwise, NanPassesThroughReluAndMaximum) {
 }
 
 TEST_F(CpuElementwise, RefusesDtypesTheFormulaDoesNotTake) {
-  const Operand x = operand(i32, {3});
+  const KernelOperand x = operand(i32, {3});
   EXPECT_THROW(run(op(Family::elementwise, index_in<Exp, Formulas>::value), {x.view}, i32, {3}), DtypeError);
-  const Operand flag = operand(boolean, {3});
+  const KernelOperand flag = operand(boolean, {3});
   EXPECT_THROW(run(op(Family::elementwise, index_in<Neg, Formulas>::value), {flag.view}, boolean, {3}), DtypeError);
 }
 
@@ -209,13 +209,13 @@ class CpuUpdate : public KernelTest {
     constexpr auto inputs = static_cast<std::size_t>(Formula::arity - 1);
     for (const Dtype dtype : float_dtypes) {
       for (const std::int64_t n : {1, 33, 1025, 100003}) {
-        std::vector<Operand> x;
+        std::vector<KernelOperand> x;
         std::vector<TensorView> views;
         for (std::size_t k = 0; k < inputs; ++k) {
           x.push_back(operand(dtype, {n}, Layout::contiguous, 0.1, 2.0));
         }
         x.push_back(operand(dtype, {Formula::hyperparameters}, Layout::contiguous, 0.1, 0.9));
-        for (const Operand& input : x) {
+        for (const KernelOperand& input : x) {
           views.push_back(input.view);
         }
         const Result result = run(op(Family::update, index_in<Formula, UpdateFormulas>::value), views, dtype, {n});

@@ -10,8 +10,8 @@ class CpuIndex : public KernelTest {
  protected:
   static constexpr std::int64_t length = 7;
 
-  Operand indices(Dtype dtype, const Shape& shape) {
-    Operand x = operand(dtype, shape, Layout::contiguous, 0.0, static_cast<double>(length));
+  KernelOperand indices(Dtype dtype, const Shape& shape) {
+    KernelOperand x = operand(dtype, shape, Layout::contiguous, 0.0, static_cast<double>(length));
     return x;
   }
   /// (o, j, i) of element `at` of a shape seen as (outer, n, inner).
@@ -30,8 +30,8 @@ TEST_F(CpuIndex, SelectAndAdd) {
       for (const std::int64_t k : {0, 1, 33}) {
         for (const std::int64_t inner : {1, 3, 300}) {
           const std::int64_t outer = 4;
-          const Operand index = indices(index_dtype, {k});
-          const Operand x = operand(dtype, {outer, length, inner});
+          const KernelOperand index = indices(index_dtype, {k});
+          const KernelOperand x = operand(dtype, {outer, length, inner});
           if (k > 0) {
             const Result selected = run(op(Family::index, Index::index_select), {x.view, index.view}, dtype,
                                         {outer, k, inner}, {.ints = {1}});
@@ -44,7 +44,7 @@ TEST_F(CpuIndex, SelectAndAdd) {
           if (dtype == boolean || dtype == u8) {
             continue;
           }
-          const Operand source = operand(dtype, {outer, k, inner});
+          const KernelOperand source = operand(dtype, {outer, k, inner});
           const Result added = run(op(Family::index, Index::index_add), {index.view, source.view}, dtype,
                                    {outer, length, inner}, {.ints = {1, length}});
           for (std::size_t at = 0; at < added.values.size(); ++at) {
@@ -76,8 +76,8 @@ TEST_F(CpuIndex, GatherAndScatterAddOnEveryAxis) {
         Shape shape{3, 5, 2};
         x_shape[axis] = length;
         shape[axis] = 11;
-        const Operand x = operand(dtype, x_shape);
-        const Operand index = indices(index_dtype, shape);
+        const KernelOperand x = operand(dtype, x_shape);
+        const KernelOperand index = indices(index_dtype, shape);
         const Strides x_strides = contiguous_strides(x_shape);
         const Strides strides = contiguous_strides(shape);
         const auto in_x = [&](std::size_t at) {
@@ -96,7 +96,7 @@ TEST_F(CpuIndex, GatherAndScatterAddOnEveryAxis) {
         if (dtype == boolean || dtype == u8) {
           continue;
         }
-        const Operand source = operand(dtype, shape);
+        const KernelOperand source = operand(dtype, shape);
         const Result scattered = run(op(Family::index, Index::scatter_add), {x.view, index.view, source.view}, dtype,
                                      x_shape, {.ints = {axis}});
         // Row-major order of the index is its order along the axis for any one target.
@@ -117,8 +117,8 @@ TEST_F(CpuIndex, GatherAndScatterAddOnEveryAxis) {
 }
 
 TEST_F(CpuIndex, SameBitsForAnyNumberOfThreads) {
-  const Operand index = indices(i64, {5000});
-  const Operand source = operand(f32, {5000, 300});
+  const KernelOperand index = indices(i64, {5000});
+  const KernelOperand source = operand(f32, {5000, 300});
   std::vector<double> reference;
   for (const int threads : {1, 2, 5}) {
     const Threads set(threads);
@@ -132,9 +132,9 @@ TEST_F(CpuIndex, SameBitsForAnyNumberOfThreads) {
 }
 
 TEST_F(CpuIndex, OutOfRangeNamesTheIndexAndItsPlace) {
-  const Operand x = operand(f32, {3, length});
+  const KernelOperand x = operand(f32, {3, length});
   for (const double bad : {-1.0, 7.0}) {
-    const Operand index = operand(i64, {2, 3}, Layout::contiguous, {0.0, 1.0, 2.0, 3.0, bad, 5.0});
+    const KernelOperand index = operand(i64, {2, 3}, Layout::contiguous, {0.0, 1.0, 2.0, 3.0, bad, 5.0});
     try {
       run(op(Family::index, Index::gather), {x.view, index.view}, f32, {2, 3}, {.ints = {1}});
       FAIL() << "no exception";
@@ -146,10 +146,10 @@ TEST_F(CpuIndex, OutOfRangeNamesTheIndexAndItsPlace) {
       }
     }
   }
-  const Operand list = operand(i32, {2}, Layout::contiguous, {0.0, 9.0});
+  const KernelOperand list = operand(i32, {2}, Layout::contiguous, {0.0, 9.0});
   EXPECT_THROW(run(op(Family::index, Index::index_select), {x.view, list.view}, f32, {3, 2}, {.ints = {1}}),
                NumericError);
-  const Operand source = operand(f32, {3, 2});
+  const KernelOperand source = operand(f32, {3, 2});
   EXPECT_THROW(
       run(op(Family::index, Index::index_add), {list.view, source.view}, f32, {3, length}, {.ints = {1, length}}),
       NumericError);

@@ -1,6 +1,6 @@
 // Runs single kernels of the CPU backend on host values: operands in several memory layouts, results as doubles.
 //
-//   KernelTest::Operand x = operand(f32, {3, 5}, Layout::transposed);
+//   KernelTest::KernelOperand x = operand(f32, {3, 5}, Layout::transposed);
 //   Result y = run(op(Family::reduce, Reduce::sum), {x}, f32, {3}, {.ints = {1}});
 #pragma once
 
@@ -45,7 +45,7 @@ inline void store(void* data, Dtype dtype, std::int64_t i, double value) {
 }
 
 /// A view with the memory it looks at, and its values in row-major order as the dtype holds them.
-struct Operand {
+struct KernelOperand {
   std::vector<std::byte> memory;
   TensorView view;
   std::vector<double> values;
@@ -60,8 +60,8 @@ struct Result {
 class KernelTest : public testing::Test {
  protected:
   /// `values` in row-major order, laid out as asked.
-  static Operand operand(Dtype dtype, const Shape& shape, Layout layout, const std::vector<double>& values) {
-    Operand result;
+  static KernelOperand operand(Dtype dtype, const Shape& shape, Layout layout, const std::vector<double>& values) {
+    KernelOperand result;
     const int rank = shape.size();
     Shape stored = shape;
     if (layout == Layout::transposed) {
@@ -97,8 +97,8 @@ class KernelTest : public testing::Test {
   }
 
   /// Random values in [-2, 2), rounded down for integers; bool gets both.
-  Operand operand(Dtype dtype, const Shape& shape, Layout layout = Layout::contiguous, double low = -2.0,
-                  double high = 2.0) {
+  KernelOperand operand(Dtype dtype, const Shape& shape, Layout layout = Layout::contiguous, double low = -2.0,
+                        double high = 2.0) {
     std::uniform_real_distribution<double> draw(dtype == u8 || dtype == boolean ? 0.0 : low, high);
     std::vector<double> values(static_cast<std::size_t>(numel(shape)));
     for (double& value : values) {
@@ -108,7 +108,7 @@ class KernelTest : public testing::Test {
   }
 
   /// The same values seen with stride 0 along a new length of `axis`, which must be 1.
-  static void broadcast(Operand& x, int axis, std::int64_t length) {
+  static void broadcast(KernelOperand& x, int axis, std::int64_t length) {
     std::int64_t inner = 1;
     for (int i = axis + 1; i < x.view.shape.size(); ++i) {
       inner *= x.view.shape[i];

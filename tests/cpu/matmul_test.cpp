@@ -7,15 +7,15 @@ namespace {
 class CpuMatmul : public KernelTest {
  protected:
   /// A matrix operand: row- or column-major, with `padding` elements between its lines.
-  Operand matrix(Dtype dtype, const Shape& batch, std::int64_t rows, std::int64_t columns, bool column_major,
-                 std::int64_t padding) {
+  KernelOperand matrix(Dtype dtype, const Shape& batch, std::int64_t rows, std::int64_t columns, bool column_major,
+                       std::int64_t padding) {
     const std::int64_t lines = column_major ? columns : rows;
     const std::int64_t length = column_major ? rows : columns;
     Shape stored = batch;
     stored.push_back(lines);
     stored.push_back(length + padding);
-    Operand padded = operand(dtype, stored);
-    Operand result;
+    KernelOperand padded = operand(dtype, stored);
+    KernelOperand result;
     result.view = padded.view;
     const int last = stored.size() - 1;
     result.view.shape[last - 1] = rows;
@@ -37,8 +37,9 @@ class CpuMatmul : public KernelTest {
   }
 
   /// Checks every output; a and b hold one matrix per output batch.
-  static void expect_product(const Result& result, const Operand& a, const Operand& b, const Operand* bias, Dtype dtype,
-                             std::int64_t batches, std::int64_t m, std::int64_t n, std::int64_t k) {
+  static void expect_product(const Result& result, const KernelOperand& a, const KernelOperand& b,
+                             const KernelOperand* bias, Dtype dtype, std::int64_t batches, std::int64_t m,
+                             std::int64_t n, std::int64_t k) {
     for (std::int64_t t = 0; t < batches; ++t) {
       for (std::int64_t i = 0; i < m; ++i) {
         for (std::int64_t j = 0; j < n; ++j) {
@@ -72,9 +73,9 @@ TEST_F(CpuMatmul, EveryLayoutAndSize) {
         for (const bool b_columns : {false, true}) {
           for (const bool with_bias : {false, true}) {
             const std::int64_t padding = with_bias ? 3 : 0;
-            const Operand a = matrix(dtype, {}, m, k, a_columns, padding);
-            const Operand b = matrix(dtype, {}, k, n, b_columns, padding);
-            const Operand bias = operand(dtype, {n});
+            const KernelOperand a = matrix(dtype, {}, m, k, a_columns, padding);
+            const KernelOperand b = matrix(dtype, {}, k, n, b_columns, padding);
+            const KernelOperand bias = operand(dtype, {n});
             std::vector<TensorView> inputs = {a.view, b.view};
             if (with_bias) {
               inputs.push_back(bias.view);
@@ -99,12 +100,12 @@ TEST_F(CpuMatmul, BatchesAndBroadcasts) {
         const auto length = [pattern](unsigned bit, std::int64_t full) {
           return ((pattern >> bit) & 1U) != 0 ? 1 : full;
         };
-        Operand a = matrix(dtype, {length(0, 3), length(1, 4)}, m, k, columns, 0);
-        Operand b = matrix(dtype, {length(2, 3), length(3, 4)}, k, n, columns, 2);
-        const Operand bias = operand(dtype, {n});
+        KernelOperand a = matrix(dtype, {length(0, 3), length(1, 4)}, m, k, columns, 0);
+        KernelOperand b = matrix(dtype, {length(2, 3), length(3, 4)}, k, n, columns, 2);
+        const KernelOperand bias = operand(dtype, {n});
         for (const int axis : {1, 0}) {
           const std::int64_t full = axis == 0 ? 3 : 4;
-          for (Operand* x : {&a, &b}) {
+          for (KernelOperand* x : {&a, &b}) {
             if (x->view.shape[axis] != full) {
               broadcast(*x, axis, full);
             }
@@ -119,9 +120,9 @@ TEST_F(CpuMatmul, BatchesAndBroadcasts) {
 
 TEST_F(CpuMatmul, EmptyInnerAxisGivesBiasOrZeros) {
   for (const Dtype dtype : float_dtypes) {
-    const Operand a = operand(dtype, {2, 3, 0});
-    const Operand b = operand(dtype, {2, 0, 5});
-    const Operand bias = operand(dtype, {5});
+    const KernelOperand a = operand(dtype, {2, 3, 0});
+    const KernelOperand b = operand(dtype, {2, 0, 5});
+    const KernelOperand bias = operand(dtype, {5});
     EXPECT_EQ(run(op(Family::matmul, 0), {a.view, b.view}, dtype, {2, 3, 5}).values, std::vector<double>(30, 0.0));
     const Result result = run(op(Family::matmul, 0), {a.view, b.view, bias.view}, dtype, {2, 3, 5});
     for (std::size_t i = 0; i < 30; ++i) {
@@ -131,8 +132,8 @@ TEST_F(CpuMatmul, EmptyInnerAxisGivesBiasOrZeros) {
 }
 
 TEST_F(CpuMatmul, Float64HasTheSameBitsForAnyNumberOfThreads) {
-  const Operand a = operand(f64, {130, 700});
-  const Operand b = operand(f64, {700, 257});
+  const KernelOperand a = operand(f64, {130, 700});
+  const KernelOperand b = operand(f64, {700, 257});
   std::vector<double> reference;
   for (const int threads : {1, 2, 5}) {
     const Threads set(threads);
@@ -146,8 +147,8 @@ TEST_F(CpuMatmul, Float64HasTheSameBitsForAnyNumberOfThreads) {
 
 TEST_F(CpuMatmul, SameBitsInEveryRun) {
   for (const Dtype dtype : float_dtypes) {
-    const Operand a = operand(dtype, {128, 784});
-    const Operand b = operand(dtype, {784, 130});
+    const KernelOperand a = operand(dtype, {128, 784});
+    const KernelOperand b = operand(dtype, {784, 130});
     const Result first = run(op(Family::matmul, 0), {a.view, b.view}, dtype, {128, 130});
     for (int repeat = 0; repeat < 5; ++repeat) {
       EXPECT_EQ(run(op(Family::matmul, 0), {a.view, b.view}, dtype, {128, 130}).memory, first.memory) << name(dtype);
@@ -160,17 +161,17 @@ TEST_F(CpuMatmul, ManyShapesOutgrowTheCacheOfPrimitives) {
   const Threads one(1);
   for (const std::int64_t last_m : {270, 10}) {
     for (std::int64_t m = 1; m <= last_m; ++m) {
-      const Operand a = operand(f32, {m, 3});
-      const Operand b = operand(f32, {3, 5});
+      const KernelOperand a = operand(f32, {m, 3});
+      const KernelOperand b = operand(f32, {3, 5});
       expect_product(run(op(Family::matmul, 0), {a.view, b.view}, f32, {m, 5}), a, b, nullptr, f32, 1, m, 5, 3);
     }
   }
 }
 
 TEST_F(CpuMatmul, RefusesIntegersAndOddLayouts) {
-  const Operand a = operand(i32, {2, 2});
+  const KernelOperand a = operand(i32, {2, 2});
   EXPECT_THROW(run(op(Family::matmul, 0), {a.view, a.view}, i32, {2, 2}), DtypeError);
-  const Operand gapped = operand(f32, {4, 4}, Layout::gapped);
+  const KernelOperand gapped = operand(f32, {4, 4}, Layout::gapped);
   EXPECT_THROW(run(op(Family::matmul, 0), {gapped.view, gapped.view}, f32, {4, 4}), ShapeError);
 }
 

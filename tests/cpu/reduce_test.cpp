@@ -8,7 +8,7 @@ namespace twingrad {
 namespace {
 
 /// Row-major elements of x that go into each output.
-std::vector<std::vector<double>> groups(const Operand& x, const Dims& axes) {
+std::vector<std::vector<double>> groups(const KernelOperand& x, const Dims& axes) {
   const Shape& shape = x.view.shape;
   Shape kept;
   for (int axis = 0; axis < shape.size(); ++axis) {
@@ -83,7 +83,7 @@ TEST_F(CpuReduce, SumMeanWithinTheBoundOnEveryLayout) {
   for (const Dtype dtype : float_dtypes) {
     for (const Case& c : cases) {
       for (const Layout layout : all_layouts) {
-        const Operand x = operand(dtype, c.shape, layout);
+        const KernelOperand x = operand(dtype, c.shape, layout);
         const Shape out = kept_shape(c.shape, c.axes);
         const Result sum = run(op(Family::reduce, Reduce::sum), {x.view}, dtype, out, {.ints = c.axes});
         const Result mean = run(op(Family::reduce, Reduce::mean), {x.view}, dtype, out, {.ints = c.axes});
@@ -111,12 +111,12 @@ TEST_F(CpuReduce, SumMeanWithinTheBoundOnEveryLayout) {
 TEST_F(CpuReduce, SameBitsOnEveryLayoutAndNumberOfThreads) {
   for (const Case& c : cases) {
     const Shape out = kept_shape(c.shape, c.axes);
-    const Operand first = operand(f32, c.shape);
+    const KernelOperand first = operand(f32, c.shape);
     const Result reference = run(op(Family::reduce, Reduce::sum), {first.view}, f32, out, {.ints = c.axes});
     for (const int threads : {1, 2, 5}) {
       const Threads set(threads);
       for (const Layout layout : all_layouts) {
-        const Operand x = operand(f32, c.shape, layout, first.values);
+        const KernelOperand x = operand(f32, c.shape, layout, first.values);
         const Result sum = run(op(Family::reduce, Reduce::sum), {x.view}, f32, out, {.ints = c.axes});
         EXPECT_EQ(sum.values, reference.values)
             << to_string(c.shape) << " over " << to_string(c.axes) << ", " << threads << " threads";
@@ -129,7 +129,7 @@ TEST_F(CpuReduce, IntegersSumIn64BitsAndExtremesKeepTheDtype) {
   for (const Dtype dtype : {i32, i64, u8, boolean}) {
     for (const Case& c : cases) {
       for (const Layout layout : all_layouts) {
-        const Operand x = operand(dtype, c.shape, layout, -3.0, 4.0);
+        const KernelOperand x = operand(dtype, c.shape, layout, -3.0, 4.0);
         const Shape out = kept_shape(c.shape, c.axes);
         const Result sum = run(op(Family::reduce, Reduce::sum), {x.view}, i64, out, {.ints = c.axes});
         const Result largest = run(op(Family::reduce, Reduce::amax), {x.view}, dtype, out, {.ints = c.axes});
@@ -153,7 +153,7 @@ TEST_F(CpuReduce, ProductOfSmallGroups) {
   for (const Dtype dtype : {f32, f64, bf16, f16, i32, i64, u8}) {
     const bool integer = is_integer(dtype);
     for (const Layout layout : all_layouts) {
-      const Operand x = operand(dtype, {4, 7, 6}, layout, 0.5, 2.0);
+      const KernelOperand x = operand(dtype, {4, 7, 6}, layout, 0.5, 2.0);
       const Result result =
           run(op(Family::reduce, Reduce::prod), {x.view}, integer ? i64 : dtype, {4, 6}, {.ints = {1}});
       const auto expected = groups(x, {1});
@@ -171,7 +171,7 @@ TEST_F(CpuReduce, ProductOfSmallGroups) {
 }
 
 TEST_F(CpuReduce, EmptyAxes) {
-  const Operand x = operand(f32, {3, 0});
+  const KernelOperand x = operand(f32, {3, 0});
   EXPECT_EQ(run(op(Family::reduce, Reduce::sum), {x.view}, f32, {3}, {.ints = {1}}).values,
             std::vector<double>(3, 0.0));
   EXPECT_EQ(run(op(Family::reduce, Reduce::prod), {x.view}, f32, {3}, {.ints = {1}}).values,
@@ -179,10 +179,10 @@ TEST_F(CpuReduce, EmptyAxes) {
   for (const double value : run(op(Family::reduce, Reduce::mean), {x.view}, f32, {3}, {.ints = {1}}).values) {
     EXPECT_TRUE(std::isnan(value));
   }
-  const Operand y = operand(f32, {0, 3});
+  const KernelOperand y = operand(f32, {0, 3});
   EXPECT_EQ(run(op(Family::reduce, Reduce::sum), {y.view}, f32, {3}, {.ints = {0}}).values,
             std::vector<double>(3, 0.0));
-  const Operand z = operand(i32, {0, 3});
+  const KernelOperand z = operand(i32, {0, 3});
   EXPECT_EQ(run(op(Family::reduce, Reduce::sum), {z.view}, i64, {}, {.ints = {0, 1}}).values,
             std::vector<double>(1, 0.0));
 }
@@ -192,7 +192,7 @@ TEST_F(CpuReduce, NanWinsEverywhere) {
     for (const std::size_t where : {0U, 20U, 64U}) {
       std::vector<double> values(65, 1.0);
       values[where] = std::numeric_limits<double>::quiet_NaN();
-      const Operand x = operand(dtype, {65}, Layout::contiguous, values);
+      const KernelOperand x = operand(dtype, {65}, Layout::contiguous, values);
       for (const Reduce kernel : {Reduce::sum, Reduce::mean, Reduce::prod, Reduce::amax, Reduce::amin}) {
         EXPECT_TRUE(std::isnan(run(op(Family::reduce, kernel), {x.view}, dtype, {}, {.ints = {0}}).values[0]));
       }
@@ -209,7 +209,7 @@ TEST_F(CpuReduce, ArgExtremesFindTheFirst) {
     for (const Shape& shape : {Shape{1, 1}, Shape{33, 257}, Shape{300, 3}, Shape{2, 130}}) {
       for (const Layout layout : all_layouts) {
         // Few distinct values, so that there are ties.
-        Operand x = operand(dtype, shape, layout, 0.0, 6.0);
+        KernelOperand x = operand(dtype, shape, layout, 0.0, 6.0);
         for (double& value : x.values) {
           value = std::floor(value);
         }
@@ -241,7 +241,7 @@ TEST_F(CpuScan, RunningSumsFromEitherEnd) {
       for (int axis = 0; axis < shape.size(); ++axis) {
         for (const std::int64_t from_end : {0, 1}) {
           // Small integers, so that every sum is exact in every dtype.
-          Operand x = operand(dtype, shape, Layout::contiguous, 0.0, 2.0);
+          KernelOperand x = operand(dtype, shape, Layout::contiguous, 0.0, 2.0);
           for (double& value : x.values) {
             value = std::floor(value) * (dtype == bf16 ? 0.5 : 1.0);
           }

@@ -17,7 +17,7 @@ class CpuRows : public KernelTest {
 TEST_F(CpuRows, SoftmaxLogSoftmaxAndLogsumexp) {
   for (const Dtype dtype : float_dtypes) {
     for (const std::int64_t n : lengths) {
-      const Operand x = operand(dtype, {rows, n}, Layout::contiguous, -8.0, 8.0);
+      const KernelOperand x = operand(dtype, {rows, n}, Layout::contiguous, -8.0, 8.0);
       const Result softmax = run(op(Family::rows, Rows::softmax), {x.view}, dtype, {rows, n});
       const Result log_softmax = run(op(Family::rows, Rows::log_softmax), {x.view}, dtype, {rows, n});
       const Result logsumexp = run(op(Family::rows, Rows::logsumexp), {x.view}, dtype, {rows});
@@ -53,7 +53,7 @@ TEST_F(CpuRows, SoftmaxLogSoftmaxAndLogsumexp) {
 
 TEST_F(CpuRows, InfinitiesInSoftmax) {
   for (const Dtype dtype : float_dtypes) {
-    const Operand x =
+    const KernelOperand x =
         operand(dtype, {3, 2}, Layout::contiguous, {-infinity, -infinity, -infinity, 0.0, 1000.0, 1000.0});
     const Result softmax = run(op(Family::rows, Rows::softmax), {x.view}, dtype, {3, 2});
     EXPECT_TRUE(std::isnan(softmax.values[0]) && std::isnan(softmax.values[1]));
@@ -63,14 +63,14 @@ TEST_F(CpuRows, InfinitiesInSoftmax) {
     const Result logsumexp = run(op(Family::rows, Rows::logsumexp), {x.view}, dtype, {3});
     EXPECT_EQ(logsumexp.values[0], -infinity);
     EXPECT_EQ(logsumexp.values[1], 0.0);
-    const Operand nan = operand(dtype, {1, 3}, Layout::contiguous, {0.0, std::nan(""), infinity});
+    const KernelOperand nan = operand(dtype, {1, 3}, Layout::contiguous, {0.0, std::nan(""), infinity});
     EXPECT_TRUE(std::isnan(run(op(Family::rows, Rows::logsumexp), {nan.view}, dtype, {1}).values[0]));
     EXPECT_TRUE(std::isnan(run(op(Family::rows, Rows::softmax), {nan.view}, dtype, {1, 3}).values[0]));
   }
 }
 
 TEST_F(CpuRows, LogsumexpOfEmptyRows) {
-  const Operand x = operand(f32, {2, 0});
+  const KernelOperand x = operand(f32, {2, 0});
   EXPECT_EQ(run(op(Family::rows, Rows::logsumexp), {x.view}, f32, {2}).values, std::vector<double>(2, -infinity));
 }
 
@@ -78,9 +78,9 @@ TEST_F(CpuRows, LayerNormAndRmsNorm) {
   const double eps = 1e-5;
   for (const Dtype dtype : float_dtypes) {
     for (const std::int64_t n : lengths) {
-      const Operand x = operand(dtype, {rows, n}, Layout::contiguous, 1.0, 3.0);
-      const Operand weight = operand(dtype, {n});
-      const Operand bias = operand(dtype, {n});
+      const KernelOperand x = operand(dtype, {rows, n}, Layout::contiguous, 1.0, 3.0);
+      const KernelOperand weight = operand(dtype, {n});
+      const KernelOperand bias = operand(dtype, {n});
       const Attributes attributes{.ints = {}, .reals = {eps, 0.0, 0.0, 0.0}};
       const Result layer =
           run(op(Family::rows, Rows::layer_norm), {x.view, weight.view, bias.view}, dtype, {rows, n}, attributes);
@@ -126,7 +126,7 @@ TEST_F(CpuRows, LayerNormAndRmsNorm) {
 }
 
 TEST_F(CpuRows, SameBitsForAnyNumberOfThreads) {
-  const Operand x = operand(f32, {257, 1025});
+  const KernelOperand x = operand(f32, {257, 1025});
   std::vector<double> reference;
   for (const int threads : {1, 2, 5}) {
     const Threads set(threads);
@@ -139,7 +139,7 @@ TEST_F(CpuRows, SameBitsForAnyNumberOfThreads) {
 }
 
 TEST_F(CpuRows, RefusesIntegers) {
-  const Operand x = operand(i32, {2, 2});
+  const KernelOperand x = operand(i32, {2, 2});
   EXPECT_THROW(run(op(Family::rows, Rows::softmax), {x.view}, i32, {2, 2}), DtypeError);
 }
 
