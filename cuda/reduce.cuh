@@ -11,6 +11,7 @@
 #pragma once
 
 #include "cuda/element.cuh"
+#include "cuda/fold.cuh"
 #include "cuda/launch.h"
 #include "cuda/reduce_plan.h"
 
@@ -96,28 +97,6 @@ __device__ __forceinline__ void write_result(void* out, std::int64_t place, type
   }
 }
 
-/// The first warp's lane l gets the values of threads l, l + 32, ... folded in halves, as if by shuffles across warps.
-template <class Op>
-__device__ __forceinline__ typename Op::Accumulator fold_block(typename Op::Accumulator value) {
-  constexpr int warps = default_threads / 32;
-  __shared__ typename Op::Accumulator shared[default_threads];
-  shared[threadIdx.x] = value;
-  __syncthreads();
-  typename Op::Accumulator of_warp[warps];
-#pragma unroll
-  for (int warp = 0; warp < warps; ++warp) {
-    of_warp[warp] = shared[warp * 32 + threadIdx.x % 32];
-  }
-#pragma unroll
-  for (int half = warps / 2; half > 0; half /= 2) {
-#pragma unroll
-    for (int warp = 0; warp < half; ++warp) {
-      of_warp[warp] = Op::combine(of_warp[warp], of_warp[warp + half]);
-    }
-  }
-  return of_warp[0];
-}
-
 /// Neighbouring threads walk the reduced elements of one output: for contiguous rows. Reads x once; limit: memory
 /// bandwidth where rows are contiguous and long enough to fill a group, else partly used sectors.
 /// Writes out[output * chunks + chunk].
@@ -138,7 +117,8 @@ __global__ void __launch_bounds__(default_threads)
     value = reduce_slice<Op>(x + kept.offset(output), reduced, start + lane, stop, group);
   }
   if (group == default_threads) {
-    value = fold_block<Op>(value);
+    __shared__ Accumulator shared[default_threads];
+    value = fold_block<Op, default_threads>(value, shared);
   }
   const int width = group < 32 ? static_cast<int>(group) : 32;
   for (int distance = width / 2; distance > 0; distance /= 2) {

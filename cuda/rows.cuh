@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cuda/element.cuh"
+#include "cuda/fold.cuh"
 #include "cuda/launch.h"
 #include "cuda/row_plan.h"
 
@@ -32,24 +33,8 @@ struct LargestOf {
 template <template <class> class Op, int G, class A>
 __device__ __forceinline__ A fold_group(A value) {
   if constexpr (G > 32) {
-    constexpr int warps = G / 32;
     __shared__ A shared[G];
-    __syncthreads();  // of the last use
-    shared[threadIdx.x] = value;
-    __syncthreads();
-    A of_warp[warps];  // of this lane in every warp: each warp does the same work, so that none must wait
-#pragma unroll
-    for (int warp = 0; warp < warps; ++warp) {
-      of_warp[warp] = shared[warp * 32 + threadIdx.x % 32];
-    }
-#pragma unroll
-    for (int half = warps / 2; half > 0; half /= 2) {
-#pragma unroll
-      for (int warp = 0; warp < half; ++warp) {
-        of_warp[warp] = Op<A>::combine(of_warp[warp], of_warp[warp + half]);
-      }
-    }
-    value = of_warp[0];
+    value = fold_block<Op<A>, G>(value, shared);
   }
 #pragma unroll
   for (int distance = 16; distance > 0; distance /= 2) {
