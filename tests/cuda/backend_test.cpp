@@ -90,11 +90,11 @@ TEST_F(CudaBackendTest, HandsTheStreamToCustomKernels) {
 
 TEST_F(CudaBackendTest, ReportsTheFirstIndexOutOfRangeOnce) {
   const Op row = op(Family::index, Index::gather);
-  const Operand x = whole(f32, {5, 4}, Layout::contiguous, 0, 9);
+  const KernelOperand x = whole(f32, {5, 4}, Layout::contiguous, 0, 9);
   std::vector<double> indices(12, 1.0);
   indices[7] = 5.0;
   indices[10] = -1.0;
-  const Operand index = operand(i64, {3, 4}, Layout::contiguous, indices);
+  const KernelOperand index = operand(i64, {3, 4}, Layout::contiguous, indices);
   KernelCall call;
   call.op = &row;
   call.attributes.ints = {0};
@@ -123,8 +123,8 @@ TEST_F(CudaBackendTest, ReportsBadIndicesOfLongSums) {
   const Op row = op(Family::index, Index::index_add);
   std::vector<double> indices(1000, 2.0);
   indices[999] = 3.0;
-  const Operand index = operand(i32, {1000}, Layout::contiguous, indices);
-  const Operand source = whole(f32, {1000}, Layout::contiguous, 1, 1);
+  const KernelOperand index = operand(i32, {1000}, Layout::contiguous, indices);
+  const KernelOperand source = whole(f32, {1000}, Layout::contiguous, 1, 1);
   KernelCall call;
   call.op = &row;
   call.attributes.ints = {0, 3};

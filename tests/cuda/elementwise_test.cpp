@@ -50,7 +50,7 @@ class CudaElementwiseTest : public CudaTwinTest {
         if (shape.size() >= 2 && Formula::arity == 2) {
           Shape of_row = shape;
           of_row[0] = 1;
-          Operand x = operand(dtype, of_row);
+          KernelOperand x = operand(dtype, of_row);
           broadcast(x, 0, shape[0]);
           expect_twins(row, {x, operand(dtype, shape)}, out, shape, attributes, std::string(Formula::name));
         }
@@ -70,8 +70,8 @@ TEST_F(CudaElementwiseTest, ExactFormulasEqualTheCpu) {
 
 TEST_F(CudaElementwiseTest, WritesOverAnInput) {
   for (const std::int64_t n : {1, 7, 1024, 100003}) {
-    const Operand x = operand(f32, {n});
-    const Operand y = operand(f32, {n});
+    const KernelOperand x = operand(f32, {n});
+    const KernelOperand y = operand(f32, {n});
     const Op row = op(Family::elementwise, formulas::index_in<formulas::Sub, formulas::Formulas>::value);
     const Result expected = run(row, {x.view, y.view}, f32, {n});
     KernelCall call;
@@ -89,7 +89,7 @@ TEST_F(CudaElementwiseTest, WritesOverAnInput) {
 
 TEST_F(CudaElementwiseTest, RefusesDtypesTheFormulaDoesNotTake) {
   const Op row = op(Family::elementwise, formulas::index_in<formulas::Exp, formulas::Formulas>::value);
-  const Operand x = operand(i32, {3});
+  const KernelOperand x = operand(i32, {3});
   EXPECT_THROW(run_on_gpu(row, {on_gpu(x)}, i32, {3}, {}), DtypeError);
 }
 
@@ -138,8 +138,9 @@ TEST_F(CudaCopyTest, CastsEveryPairFromEveryLayout) {
 
 TEST_F(CudaCopyTest, CastsTheEdges) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
-  const Operand x = operand(f64, {9}, Layout::contiguous,
-                            {infinity, -infinity, std::nan(""), 1e30, -1e30, 2147483647.5, -0.75, 65520.0, 1e-45});
+  const KernelOperand x =
+      operand(f64, {9}, Layout::contiguous,
+              {infinity, -infinity, std::nan(""), 1e30, -1e30, 2147483647.5, -0.75, 65520.0, 1e-45});
   for (const Dtype to : all_dtypes) {
     expect_twins(op(Family::copy, Copy::cast), {x}, to, {9}, {}, "cast of edges");
   }

@@ -41,7 +41,7 @@ TEST_F(CudaReduceTest, SumsWholeNumbersExactly) {
   for (const auto& [shape, axes] : cases) {
     for (const Dtype dtype : all_dtypes) {
       for (const Layout layout : all_layouts) {
-        const Operand x = is_floating(dtype) ? whole(dtype, shape, layout, -1, 1) : operand(dtype, shape, layout);
+        const KernelOperand x = is_floating(dtype) ? whole(dtype, shape, layout, -1, 1) : operand(dtype, shape, layout);
         const Dtype out = is_floating(dtype) ? dtype : i64;
         expect_twins(op(Family::reduce, Reduce::sum), {x}, out, without(shape, axes), {.ints = axes}, "sum");
         if (is_floating(dtype)) {
@@ -83,7 +83,7 @@ TEST_F(CudaReduceTest, FindsExtremesAndTheirFirstPlaceAndLetsNanWin) {
               values[i] = std::nan("");
             }
           }
-          const Operand x = operand(dtype, shape, layout, values);
+          const KernelOperand x = operand(dtype, shape, layout, values);
           const Shape kept = without(shape, {axis});
           expect_twins(op(Family::reduce, Reduce::amax), {x}, dtype, kept, {.ints = {axis}}, "amax");
           expect_twins(op(Family::reduce, Reduce::amin), {x}, dtype, kept, {.ints = {axis}}, "amin");
@@ -105,7 +105,8 @@ TEST_F(CudaScanTest, AddsUpWholeNumbersExactly) {
   for (const auto& [shape, axis] : cases) {
     for (const std::int64_t reverse : {0, 1}) {
       for (const Dtype dtype : all_dtypes) {
-        const Operand x = is_floating(dtype) ? whole(dtype, shape, Layout::contiguous, -1, 1) : operand(dtype, shape);
+        const KernelOperand x =
+            is_floating(dtype) ? whole(dtype, shape, Layout::contiguous, -1, 1) : operand(dtype, shape);
         expect_twins(row, {x}, is_floating(dtype) ? dtype : i64, shape, {.ints = {axis, reverse}}, "cumsum");
       }
     }
@@ -115,14 +116,14 @@ TEST_F(CudaScanTest, AddsUpWholeNumbersExactly) {
 class CudaMatmulTest : public CudaTwinTest {
  protected:
   /// The last two axes swapped in memory.
-  Operand matrix(Dtype dtype, const Shape& shape, bool transposed) {
+  KernelOperand matrix(Dtype dtype, const Shape& shape, bool transposed) {
     if (!transposed) {
       return whole(dtype, shape, Layout::contiguous, -1, 1);
     }
     const int last = shape.size() - 1;
     Shape stored = shape;
     std::swap(stored[last], stored[last - 1]);
-    Operand x = whole(dtype, stored, Layout::contiguous, -1, 1);
+    KernelOperand x = whole(dtype, stored, Layout::contiguous, -1, 1);
     std::swap(x.view.shape[last], x.view.shape[last - 1]);
     std::swap(x.view.strides[last], x.view.strides[last - 1]);
     return x;
@@ -138,9 +139,9 @@ TEST_F(CudaMatmulTest, MultipliesWholeNumbersExactlyInEveryLayout) {
     for (const Dtype dtype : float_dtypes) {
       for (const bool a_transposed : {false, true}) {
         for (const bool b_transposed : {false, true}) {
-          const Operand a = matrix(dtype, {m, k}, a_transposed);
-          const Operand b = matrix(dtype, {k, n}, b_transposed);
-          const Operand bias = whole(dtype, {n}, Layout::contiguous, -1, 1);
+          const KernelOperand a = matrix(dtype, {m, k}, a_transposed);
+          const KernelOperand b = matrix(dtype, {k, n}, b_transposed);
+          const KernelOperand bias = whole(dtype, {n}, Layout::contiguous, -1, 1);
           expect_twins(row, {a, b}, dtype, {m, n}, {}, "matmul");
           expect_twins(row, {a, b, bias}, dtype, {m, n}, {}, "matmul with bias");
         }
@@ -153,15 +154,15 @@ TEST_F(CudaMatmulTest, MultipliesBatchesAndBroadcasts) {
   const Op row = op(Family::matmul, 0);
   for (const Dtype dtype : float_dtypes) {
     for (const bool transposed : {false, true}) {
-      const Operand bias = whole(dtype, {9}, Layout::contiguous, -1, 1);
+      const KernelOperand bias = whole(dtype, {9}, Layout::contiguous, -1, 1);
       expect_twins(row, {matrix(dtype, {2, 3, 8, 16}, transposed), matrix(dtype, {2, 3, 16, 9}, transposed), bias},
                    dtype, {2, 3, 8, 9}, {}, "batched matmul");
-      Operand one = matrix(dtype, {1, 16, 9}, transposed);
+      KernelOperand one = matrix(dtype, {1, 16, 9}, transposed);
       broadcast(one, 0, 5);
       expect_twins(row, {matrix(dtype, {5, 8, 16}, transposed), one, bias}, dtype, {5, 8, 9}, {}, "one b for all");
-      Operand outer = matrix(dtype, {1, 3, 8, 16}, transposed);
+      KernelOperand outer = matrix(dtype, {1, 3, 8, 16}, transposed);
       broadcast(outer, 0, 2);
-      Operand inner = matrix(dtype, {2, 1, 16, 9}, transposed);
+      KernelOperand inner = matrix(dtype, {2, 1, 16, 9}, transposed);
       broadcast(inner, 1, 3);
       expect_twins(row, {outer, inner}, dtype, {2, 3, 8, 9}, {}, "both broadcast");
     }
@@ -171,8 +172,8 @@ TEST_F(CudaMatmulTest, MultipliesBatchesAndBroadcasts) {
 TEST_F(CudaMatmulTest, TakesOperandsAtOddAddressesAndStrides) {
   const Op row = op(Family::matmul, 0);
   for (const Dtype dtype : float_dtypes) {
-    Operand a = whole(dtype, {20, 37}, Layout::contiguous, -1, 1);
-    Operand b = whole(dtype, {37, 21}, Layout::contiguous, -1, 1);
+    KernelOperand a = whole(dtype, {20, 37}, Layout::contiguous, -1, 1);
+    KernelOperand b = whole(dtype, {37, 21}, Layout::contiguous, -1, 1);
     // Windows that start at element 1 and leave gaps at the end of each row.
     a.view = {a.view.as<std::byte>() + size_of(dtype), dtype, {20, 33}, {37, 1}};
     b.view = {b.view.as<std::byte>() + size_of(dtype), dtype, {33, 19}, {21, 1}};

@@ -24,7 +24,7 @@ TEST_F(CudaRowsTest, PutsAllProbabilityWhereOnlyOneElementIsFinite) {
       values[static_cast<std::size_t>(row * n + place)] = static_cast<double>(row) - 2.0;
     }
     for (const Dtype dtype : float_dtypes) {
-      const Operand x = operand(dtype, {rows, n}, Layout::contiguous, values);
+      const KernelOperand x = operand(dtype, {rows, n}, Layout::contiguous, values);
       expect_twins(op(Family::rows, Rows::softmax), {x}, dtype, {rows, n}, {}, "softmax");
       expect_twins(op(Family::rows, Rows::log_softmax), {x}, dtype, {rows, n}, {}, "log_softmax");
       expect_twins(op(Family::rows, Rows::logsumexp), {x}, dtype, {rows}, {}, "logsumexp");
@@ -36,7 +36,7 @@ TEST_F(CudaRowsTest, SharesProbabilityAmongEqualElements) {
   for (const std::int64_t n : lengths) {
     const std::vector<double> values(static_cast<std::size_t>(3 * n), 7.0);
     for (const Dtype dtype : float_dtypes) {
-      const Operand x = operand(dtype, {3, n}, Layout::contiguous, values);
+      const KernelOperand x = operand(dtype, {3, n}, Layout::contiguous, values);
       expect_twins(op(Family::rows, Rows::softmax), {x}, dtype, {3, n}, {}, "softmax");
     }
   }
@@ -50,7 +50,7 @@ TEST_F(CudaRowsTest, KeepsTheConventionsForInfiniteAndNanRows) {
     values[last(1)] = infinity;
     values[last(2)] = std::nan("");
     std::fill(values.begin() + 3 * n, values.end(), infinity);
-    const Operand x = operand(f32, {4, n}, Layout::contiguous, values);
+    const KernelOperand x = operand(f32, {4, n}, Layout::contiguous, values);
     expect_twins(op(Family::rows, Rows::softmax), {x}, f32, {4, n}, {}, "softmax");
     expect_twins(op(Family::rows, Rows::logsumexp), {x}, f32, {4}, {}, "logsumexp");
   }
@@ -66,9 +66,9 @@ TEST_F(CudaRowsTest, NormalisesSignsExactly) {
       values[i] = i % 2 == 0 ? 1.0 : -1.0;
     }
     for (const Dtype dtype : float_dtypes) {
-      const Operand x = operand(dtype, {3, n}, Layout::contiguous, values);
-      const Operand weight = whole(dtype, {n}, Layout::contiguous, -4, 4);
-      const Operand bias = whole(dtype, {n}, Layout::contiguous, -4, 4);
+      const KernelOperand x = operand(dtype, {3, n}, Layout::contiguous, values);
+      const KernelOperand weight = whole(dtype, {n}, Layout::contiguous, -4, 4);
+      const KernelOperand bias = whole(dtype, {n}, Layout::contiguous, -4, 4);
       expect_twins(op(Family::rows, Rows::layer_norm), {x, weight, bias}, dtype, {3, n}, {}, "layer_norm");
       expect_twins(op(Family::rows, Rows::rms_norm), {x, weight}, dtype, {3, n}, {}, "rms_norm");
     }
@@ -77,7 +77,7 @@ TEST_F(CudaRowsTest, NormalisesSignsExactly) {
 
 class CudaIndexTest : public CudaTwinTest {
  protected:
-  Operand indices(Dtype dtype, const Shape& shape, std::int64_t length) {
+  KernelOperand indices(Dtype dtype, const Shape& shape, std::int64_t length) {
     return whole(dtype, shape, Layout::contiguous, 0, static_cast<int>(length) - 1);
   }
 };
@@ -86,7 +86,7 @@ TEST_F(CudaIndexTest, SelectsSlices) {
   for (const Dtype dtype : all_dtypes) {
     for (const Dtype of_index : {i64, i32}) {
       for (const std::int64_t inner : {1, 3, 4, 32}) {
-        const Operand x = operand(dtype, {3, 10, inner});
+        const KernelOperand x = operand(dtype, {3, 10, inner});
         expect_twins(op(Family::index, Index::index_select), {x, indices(of_index, {17}, 10)}, dtype, {3, 17, inner},
                      {.ints = {1}}, "index_select");
       }
@@ -97,7 +97,7 @@ TEST_F(CudaIndexTest, SelectsSlices) {
 TEST_F(CudaIndexTest, GathersFromLongerAxes) {
   for (const Dtype dtype : all_dtypes) {
     for (const Dtype of_index : {i64, i32}) {
-      const Operand x = operand(dtype, {6, 10, 5});
+      const KernelOperand x = operand(dtype, {6, 10, 5});
       for (const int axis : {0, 1, 2}) {
         expect_twins(op(Family::index, Index::gather), {x, indices(of_index, {4, 7, 3}, x.view.shape[axis])}, dtype,
                      {4, 7, 3}, {.ints = {axis}}, "gather");
@@ -134,7 +134,7 @@ class CudaRandomTest : public CudaTwinTest {};
 
 TEST_F(CudaRandomTest, DrawsTheSameBits) {
   for (const double seed : {0.0, 1.0, 123456789.0, -5.0}) {
-    const Operand source = operand(i64, {2}, Layout::contiguous, {seed, 42.0});
+    const KernelOperand source = operand(i64, {2}, Layout::contiguous, {seed, 42.0});
     for (const std::int64_t n : {1, 2, 3, 4, 5, 31, 1025, 100003}) {
       for (const Dtype dtype : float_dtypes) {
         expect_twins(op(Family::random, Random::uniform), {source}, dtype, {n}, {}, "uniform");

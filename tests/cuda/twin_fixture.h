@@ -8,12 +8,12 @@
 namespace twingrad {
 
 /// An operand that can be copied: the copy's view looks at the copy's memory.
-struct TwinInput : Operand {
-  TwinInput(Operand&& x) : Operand(std::move(x)) {}
-  TwinInput(const Operand& x) : Operand(x) {
+struct TwinInput : KernelOperand {
+  TwinInput(KernelOperand&& x) : KernelOperand(std::move(x)) {}
+  TwinInput(const KernelOperand& x) : KernelOperand(x) {
     view.data = memory.data() + (x.view.as<const std::byte>() - x.memory.data());
   }
-  TwinInput(const TwinInput& x) : TwinInput(static_cast<const Operand&>(x)) {}
+  TwinInput(const TwinInput& x) : TwinInput(static_cast<const KernelOperand&>(x)) {}
   TwinInput(TwinInput&&) = default;
   TwinInput& operator=(const TwinInput&) = delete;
 };
@@ -44,14 +44,14 @@ class CudaTwinTest : public KernelTest {
     return memory;
   }
   /// The operand's view on a copy of its memory on the GPU.
-  TensorView on_gpu(const Operand& x) {
+  TensorView on_gpu(const KernelOperand& x) {
     TensorView view = x.view;
     view.data = static_cast<std::byte*>(upload(x.memory)) + (x.view.as<std::byte>() - x.memory.data());
     return view;
   }
 
   /// Random whole numbers in [low, high].
-  Operand whole(Dtype dtype, const Shape& shape, Layout layout, int low, int high) {
+  KernelOperand whole(Dtype dtype, const Shape& shape, Layout layout, int low, int high) {
     std::uniform_int_distribution<int> draw(low, high);
     std::vector<double> values(static_cast<std::size_t>(numel(shape)));
     for (double& value : values) {
