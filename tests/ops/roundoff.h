@@ -74,7 +74,7 @@ inline double roundoffs_of(const Node& node) {
 /// The bound for each element of `output`, for arithmetic with the unit roundoff `u`. `storage` is the roundoff that
 /// storing a computed value costs beyond it: 16-bit floats are computed in float32 and rounded once.
 inline std::vector<double> roundoff_bound(const Tensor& output, double u, double storage = 0) {
-  const NodePtr root = output.node();
+  const NodePtr& root = output.node();
   std::vector<Tensor> nodes;
   std::vector<double> weights;
   for (Node* node : topological_order(std::span(&root, 1), [](const Node& n) { return n.is_leaf(); })) {
