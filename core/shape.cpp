@@ -113,11 +113,11 @@ Axes normalize_axes(const Axes& axes, int rank, std::string_view op) {
 }
 
 bool TensorView::contiguous() const {
+  if (numel() == 0) {
+    return true;
+  }
   std::int64_t expected = 1;
   for (int i = shape.size() - 1; i >= 0; --i) {
-    if (shape[i] == 0) {
-      return true;
-    }
     if (shape[i] != 1 && strides[i] != expected) {
       return false;
     }

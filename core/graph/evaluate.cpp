@@ -208,7 +208,10 @@ void add_waiting(std::vector<NodePtr>& targets) {
 }  // namespace
 
 void eval(const std::vector<Tensor>& tensors) {
-  evaluate(nodes_of(tensors), Run::ask);
+  std::vector<NodePtr> targets = nodes_of(tensors);
+  add_waiting(targets);
+  evaluate(targets, Run::ask);
+  waiting.clear();
 }
 
 void set_execution(Execution mode) {

@@ -33,6 +33,7 @@ class Reverse {
   // Builds the backward nodes. The cotangent of a marked node stays; those between are let go of.
   void run() {
     for (std::size_t i = 0; i < order_.size(); ++i) {
+      refuse_spent(*order_[i]);
       // Nothing flows through constant ops and whole numbers, so what is only reached through them is not needed.
       if (!order_[i]->is_leaf() && !order_[i]->op->constant && is_floating(order_[i]->dtype)) {
         for (const NodePtr& input : order_[i]->inputs) {
@@ -60,17 +61,23 @@ class Reverse {
            order_[static_cast<std::size_t>(node.index)] == &node;
   }
 
+  /// What a spent node was computed from is gone, so whether gradients would flow through it cannot be told any more.
+  static void refuse_spent(const Node& node) {
+    if (node.spent && !node.is_leaf()) {
+      throw ArgumentError("gradients through " + std::string(node.op->name) + " made at " + to_string(node.where) +
+                          ": an optimizer's step has spent this graph; build the loss again, or detach() the value");
+    }
+  }
+
   void pass_through(Node& node, const Tensor& cotangent) {
     if (node.op->constant) {
       return;
     }
     const WhereScope scope(node.where);
-    if (node.spent || node.inputs.empty()) {
+    if (node.inputs.empty()) {
       throw ArgumentError("gradients through " + std::string(node.op->name) + " made at " + to_string(node.where) +
-                          (node.spent
-                               ? ": an optimizer's step has spent this graph; build the loss again"
-                               : ": its inputs were let go of when it was evaluated, since none required "
-                                 "gradients; mark the leaves with requires_grad, or ask for the gradients first"));
+                          ": its inputs were let go of when it was evaluated, since none required gradients; mark the "
+                          "leaves with requires_grad, or ask for the gradients first");
     }
     std::vector<Tensor> inputs;
     // Not std::vector<bool>: rules take a span.

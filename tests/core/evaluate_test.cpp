@@ -63,8 +63,9 @@ TEST_P(EvaluateTest, ALongChainNeedsNeitherRecursionNorMuchMemory) {
   reset_peak_memory(device());
   const std::uint64_t before = memory_stats(device()).live;
   EXPECT_EQ(x.to_vector<float>()[999], length);
-  // The result, a block it is computed in, and the 16 bytes each of `length` numbers takes in the upload.
-  EXPECT_LT(memory_stats(device()).peak - before, 2 * 4096U + 20U * length);
+  // The result, a block it is computed in, and the 16 bytes each of `length` numbers takes in the upload. The cache may
+  // serve a request with a block of up to twice its size.
+  EXPECT_LE(memory_stats(device()).peak - before, 2 * (2 * 4096U + 16U * length));
 }
 
 TEST_P(EvaluateTest, ADeepGraphIsDestroyedWithoutRecursion) {
