@@ -319,7 +319,18 @@ void Matmul::run(const KernelCall& call) {
       float64_product(problem, a, b, bias, c);
     } else {
       try {
-        primitives_->run(problem, a, b, bias, c);
+        if (problem.a.batch >= 0 && problem.b.batch >= 0) {
+          primitives_->run(problem, a, b, bias, c);
+          return;
+        }
+        // oneDNN has no negative strides: a reversed batch goes one by one.
+        Problem one = problem;
+        one.batch = 1;
+        one.a.batch = one.b.batch = 0;
+        for (std::int64_t i = 0; i < problem.batch; ++i) {
+          primitives_->run(one, element(a, dtype, i * problem.a.batch), element(b, dtype, i * problem.b.batch), bias,
+                           element(c, dtype, i * problem.m * problem.n));
+        }
       } catch (const dnnl::error& error) {
         throw DeviceError(std::string(call.op->name) + ": oneDNN failed: " + error.what());
       }

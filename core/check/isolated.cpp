@@ -24,19 +24,19 @@ void describe_node(const Subject& subject, std::size_t i, NodeResult& result) {
   }
 }
 
-void compare_node(const Node& node, const std::vector<Array<double>>& inputs, const Array<Tracked>& expected,
-                  const ErrorModel& model, Device device, double lambda, NodeResult& result) {
+void compare_node(const PlacedNode& placed, const Array<Tracked>& expected, double lambda, NodeResult& result) {
   if (expected.data.empty()) {
     result.note = "empty";
     return;
   }
-  const std::vector<double> actual = run_alone(*node.op, node.attributes, inputs, expected.type, device, node.where);
-  result.isolated = compare(actual, expected.data, node.dtype, {.lambda = lambda, .order_known = model.order.known});
+  const Dtype dtype = expected.type.dtype;
+  result.isolated = compare(placed.output.to_vector<double>(), expected.data, dtype,
+                            {.lambda = lambda, .order_known = placed.model.order.known});
   if (result.isolated.finding == Finding::drift) {
     result.verdict = Verdict::warning;
   } else if (result.isolated.finding == Finding::nothing_checked) {
     result.verdict = Verdict::not_checked;
-    result.note = "every element leaves the range of " + std::string(name(node.dtype)) + " on the way";
+    result.note = "every element leaves the range of " + std::string(name(dtype)) + " on the way";
   } else if (!result.isolated.passes()) {
     result.verdict = Verdict::kernel;
   }
@@ -61,10 +61,13 @@ Isolated check_isolated(const Subject& subject, const Options& options, double l
     for (const NodePtr& input : node.inputs) {
       inputs.push_back(isolated.values[static_cast<std::size_t>(input->index)]);
     }
-    const ErrorModel model = model_of(*node.op, node.attributes, inputs, node.type(), subject.device);
-    const Array<Tracked> expected = expect(*node.op, node.attributes, inputs, node.type(), model);
+    PlacedNode placed;
     if (!result.view) {
-      compare_node(node, inputs, expected, model, subject.device, lambda, result);
+      placed = place_alone(subject, i, isolated.values);
+    }
+    const Array<Tracked> expected = expect(*node.op, node.attributes, inputs, node.type(), placed.model);
+    if (!result.view) {
+      compare_node(placed, expected, lambda, result);
       ++report.kernels_checked;
       report.elements_checked += result.isolated.checked;
       report.elements_skipped += result.isolated.skipped;

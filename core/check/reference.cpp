@@ -19,22 +19,61 @@ double value_of(double x) {
   return x;
 }
 double value_of(const Dual& x) {
-  return x.value;
+  return static_cast<double>(x.value);
 }
 double value_of(const Tracked& x) {
   return x.value;
 }
 
-/// x in fewer bits: one more rounding.
-double rounded_to(double x, int /*bits*/, const ErrorModel& /*model*/) {
+/// x as it is stored in a narrower dtype: one more rounding.
+double stored_as(double x, Dtype /*dtype*/, const ErrorModel& /*model*/) {
   return x;
 }
-Dual rounded_to(const Dual& x, int /*bits*/, const ErrorModel& /*model*/) {
+Dual stored_as(const Dual& x, Dtype /*dtype*/, const ErrorModel& /*model*/) {
   return x;
 }
-Tracked rounded_to(const Tracked& x, int bits, const ErrorModel& model) {
-  const RoundingScope scope(bits, model);
+Tracked stored_as(const Tracked& x, Dtype dtype, const ErrorModel& model) {
+  ErrorModel one_by_one = model;
+  one_by_one.order.known = true;  // one rounding has no order
+  const RoundingScope scope(dtype, one_by_one);
   return Tracked::unary(x, x.value, 1, 0.5);
+}
+
+/// x with the range of float32 and fewer bits: an operand of a product in TF32.
+double shortened(double x, int /*bits*/, const ErrorModel& /*model*/) {
+  return x;
+}
+Dual shortened(const Dual& x, int /*bits*/, const ErrorModel& /*model*/) {
+  return x;
+}
+Tracked shortened(const Tracked& x, int bits, const ErrorModel& model) {
+  ErrorModel one_by_one = model;
+  one_by_one.order.known = true;
+  const RoundingScope scope(bits, one_by_one);
+  return Tracked::unary(x, x.value, 1, 0.5);
+}
+
+/// Nothing is predicted for an element whose formula took a branch that hangs on a rounding.
+void settle(double& /*x*/) {}
+void settle(Dual& /*x*/) {}
+void settle(Tracked& x) {
+  Rounding& rounding = Rounding::current();
+  x.overflow = x.overflow || rounding.ambiguous;
+  rounding.ambiguous = false;
+}
+
+/// What integers and bool make of a result beyond their range: the low bits, and true.
+double wrapped(double x, Dtype dtype) {
+  switch (dtype) {
+    case Dtype::u8:
+      return x - 256 * std::floor(x / 256);
+    case Dtype::i32:
+      return x - 0x1p32 * std::floor(x / 0x1p32 + 0.5);
+    case Dtype::boolean:
+      return x != 0 ? 1 : 0;
+    default:
+      return x;
+  }
 }
 
 /// Calls visit(output position, input positions) for all elements, row-major, of windows with one shape.
@@ -156,12 +195,17 @@ class Interpreter {
 
   /// The rounding to the output's dtype where the arithmetic had more bits.
   void store() {
-    const int bits = significant_bits(output_.type.dtype);
-    const bool moves = op_.family == Family::view || op_.family == Family::random ||
-                       (op_.family == Family::copy && op_.kernel != static_cast<int>(Copy::cast));
-    if (bits != 0 && !moves && bits < arithmetic_bits(op_, output_.type.dtype, model_)) {
+    const Dtype dtype = output_.type.dtype;
+    const int bits = significant_bits(dtype);
+    const bool moves = op_.family == Family::view || op_.family == Family::random || op_.family == Family::copy;
+    if (bits != 0 && !moves && bits < arithmetic_bits(op_, dtype, model_)) {
       for (N& element : output_.data) {
-        element = rounded_to(element, bits, model_);
+        element = stored_as(element, dtype, model_);
+      }
+    }
+    if (bits == 0 && (op_.family == Family::elementwise || op_.family == Family::index)) {
+      for (N& element : output_.data) {
+        element = N(wrapped(value_of(element), dtype));
       }
     }
   }
@@ -187,6 +231,7 @@ class Interpreter {
           return in(j).data[static_cast<std::size_t>(offsets[j])];
         };
         out(i) = apply_formula<Formula>(operand, parameters);
+        settle(out(i));
       });
     });
   }
@@ -220,6 +265,7 @@ class Interpreter {
           x[j] = in(j).data[static_cast<std::size_t>(i)];
         }
         out(i) = Formula::template apply<N>(x.data(), in(operands).data.data());
+        settle(out(i));
       }
     });
   }
@@ -272,7 +318,8 @@ class Interpreter {
       case Reduce::mean:
         return ordered_sum<N>(n, term, model_.order) / N(n);
       case Reduce::prod:
-        return ordered_fold<N>(n, term, model_.order, N(1), [](const N& a, const N& b) { return a * b; });
+        return n == 0 ? N(1)
+                      : ordered_fold<N>(n, term, model_.order, [](N& into, const N& from) { into = into * from; });
       case Reduce::amax:
         return extreme<formulas::Maximum>(n, term);
       case Reduce::amin:
@@ -315,11 +362,11 @@ class Interpreter {
     const bool reverse = attributes_.ints[1] == 1;
     for (std::int64_t o = 0; o < x.outer; ++o) {
       for (std::int64_t i = 0; i < x.inner; ++i) {
-        N sum(0);
+        Sum<N> sum;
         for (std::int64_t r = 0; r < x.length; ++r) {
           const std::int64_t l = reverse ? x.length - 1 - r : r;
-          sum = r == 0 ? in(0).data[x.at(o, l, i)] : sum + in(0).data[x.at(o, l, i)];
-          output_.data[x.at(o, l, i)] = sum;
+          sum.add(Sum<N>(in(0).data[x.at(o, l, i)]));
+          output_.data[x.at(o, l, i)] = sum.result();
         }
       }
     }
@@ -353,12 +400,26 @@ class Interpreter {
   /// Operands as the kernel multiplies them: TF32 drops bits first.
   std::vector<N> product_operand(const Array<N>& array) const {
     std::vector<N> result = array.data;
-    if (model_.operand_bits != 0) {
-      for (N& element : result) {
-        element = rounded_to(element, model_.operand_bits, model_);
+    for (N& element : result) {
+      if (model_.operand_bits != 0) {
+        element = shortened(element, model_.operand_bits, model_);
+      }
+      if (model_.flushes_subnormals) {
+        element = flushed(element, array.type.dtype);
       }
     }
     return result;
+  }
+
+  /// A subnormal operand may count as 0.
+  static N flushed(const N& x, Dtype dtype) {
+    const double size = std::abs(value_of(x));
+    const double normal = dtype == Dtype::f64 ? 0x1p-1022 : (dtype == Dtype::f16 ? 0x1p-14 : 0x1p-126);
+    if constexpr (std::is_same_v<N, Tracked>) {
+      return size > 0 && size < normal ? Tracked::widened(x, size) : x;
+    } else {
+      return x;
+    }
   }
 
   void rows() {
@@ -463,27 +524,35 @@ class Interpreter {
       case Index::index_add: {
         const Around source(in(1).type.shape, axis);
         const Around y(output_.type.shape, axis);
+        std::vector<Sum<N>> sums(output_.data.size());
         for (std::int64_t l = 0; l < source.length; ++l) {
           const std::int64_t to = checked_index(in(0).data[static_cast<std::size_t>(l)], y.length);
           for (std::int64_t o = 0; o < source.outer; ++o) {
             for (std::int64_t i = 0; i < source.inner; ++i) {
-              N& target = output_.data[y.at(o, to, i)];
-              target = target + in(1).data[source.at(o, l, i)];
+              sums[y.at(o, to, i)].add(Sum<N>(in(1).data[source.at(o, l, i)]));
             }
           }
         }
+        take_results(sums);
         break;
       }
       case Index::gather:
         indexed(in(1).type.shape, in(0).type.shape, in(1),
                 [&](std::size_t at, std::size_t target) { output_.data[at] = in(0).data[target]; });
         break;
-      case Index::scatter_add:
-        output_.data = in(0).data;
-        indexed(in(1).type.shape, in(0).type.shape, in(1), [&](std::size_t at, std::size_t target) {
-          output_.data[target] = output_.data[target] + in(2).data[at];
-        });
+      case Index::scatter_add: {
+        std::vector<Sum<N>> sums(in(0).data.begin(), in(0).data.end());
+        indexed(in(1).type.shape, in(0).type.shape, in(1),
+                [&](std::size_t at, std::size_t target) { sums[target].add(Sum<N>(in(2).data[at])); });
+        take_results(sums);
         break;
+      }
+    }
+  }
+
+  void take_results(const std::vector<Sum<N>>& sums) {
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+      output_.data[i] = sums[i].result();
     }
   }
 
@@ -565,10 +634,17 @@ class Interpreter {
       }
       case Copy::arange:
         for (std::int64_t i = 0; i < output_.size(); ++i) {
-          out(i) = N(attributes_.reals[0]) + N(i) * N(attributes_.reals[1]);
+          // In float64 for every dtype, rounded once.
+          out(i) = narrowed(attributes_.reals[0] + static_cast<double>(i) * attributes_.reals[1]);
         }
         break;
     }
+  }
+
+  /// A float64 in the output's dtype, exactly as conversion rounds it.
+  N narrowed(double x) const {
+    const Dtype to = output_.type.dtype;
+    return is_floating(to) ? stored_as(N(x), to, model_) : N(wrapped(std::trunc(x), to));
   }
 
   void cast() {
@@ -579,12 +655,23 @@ class Interpreter {
       if (to == Dtype::boolean) {
         out(i) = N(value_of(x) != 0 ? 1 : 0);
       } else if (is_integer(to)) {
-        out(i) = N(std::trunc(value_of(x)));
+        out(i) = N(truncated(value_of(x), to, from_bits == 0));
       } else {
-        const bool narrows = from_bits == 0 || significant_bits(to) < from_bits;
-        out(i) = narrows ? rounded_to(x, significant_bits(to), model_) : x;
+        const bool narrows =
+            from_bits == 0 || significant_bits(to) < from_bits || (to == Dtype::f16 && in(0).type.dtype == Dtype::bf16);
+        out(i) = narrows ? stored_as(x, to, model_) : x;
       }
     }
+  }
+
+  /// Toward zero; NaN gives 0, what is beyond the range gives its end, and between integers the low bits stay.
+  static double truncated(double x, Dtype to, bool from_integer) {
+    if (from_integer) {
+      return wrapped(x, to);
+    }
+    const double low = to == Dtype::u8 ? 0 : (to == Dtype::i32 ? -0x1p31 : -0x1p63);
+    const double high = to == Dtype::u8 ? 255 : (to == Dtype::i32 ? 0x1p31 - 1 : 0x1p63);
+    return std::isnan(x) ? 0 : std::clamp(std::trunc(x), low, high);
   }
 
   /// A custom op has its own CPU kernel as reference, in float64.

@@ -43,7 +43,7 @@ Array<To> convert(const Array<From>& array) {
     if constexpr (std::is_same_v<From, double>) {
       result.data.push_back(To(element));
     } else {
-      result.data.push_back(To(element.value));
+      result.data.push_back(To(static_cast<double>(element.value)));
     }
   }
   return result;

@@ -5,6 +5,8 @@
 namespace twingrad::check {
 namespace {
 
+constexpr double tiny_square = 1e-290;
+
 template <class N>
 void plain_product(std::int64_t m, std::int64_t n, std::int64_t k, const N* a, const N* b, N* c,
                    const SumOrder& order) {
@@ -63,6 +65,20 @@ TrackedRow product_chunk(std::int64_t n, std::int64_t begin, std::int64_t end, c
   return std::move(lanes.front());
 }
 
+bool all_whole(const Tracked* x, std::int64_t count) {
+  return std::all_of(x, x + count, [](const Tracked& t) { return t.value == std::trunc(t.value); });
+}
+
+/// result[j] = sum over p of |a[p] b[p][j]|: no partial sum in any order is larger.
+void absolute_products(std::int64_t n, std::int64_t k, const double* a, const double* b, std::vector<double>& result) {
+  std::fill(result.begin(), result.end(), 0.0);
+  for (std::int64_t p = 0; p < k; ++p) {
+    for (std::int64_t j = 0; j < n; ++j) {
+      result[static_cast<std::size_t>(j)] += std::abs(a[p] * b[p * n + j]);
+    }
+  }
+}
+
 void tracked_product(std::int64_t m, std::int64_t n, std::int64_t k, const Tracked* a, const Tracked* b, Tracked* c,
                      const SumOrder& order) {
   std::vector<double> b_values(static_cast<std::size_t>(k * n));
@@ -70,7 +86,10 @@ void tracked_product(std::int64_t m, std::int64_t n, std::int64_t k, const Track
     b_values[i] = b[i].value;
   }
   std::vector<double> a_row(static_cast<std::size_t>(k));
+  std::vector<double> absolute(static_cast<std::size_t>(n));
   const Rounding& rounding = Rounding::current();
+  const double whole_limit = std::ldexp(1.0, rounding.bits);
+  const bool whole = all_whole(a, m * k) && all_whole(b, k * n);
   for (std::int64_t i = 0; i < m; ++i) {
     for (std::int64_t p = 0; p < k; ++p) {
       a_row[static_cast<std::size_t>(p)] = a[i * k + p].value;
@@ -93,12 +112,24 @@ void tracked_product(std::int64_t m, std::int64_t n, std::int64_t k, const Track
       chunks.resize(kept, TrackedRow(0));
     }
     const TrackedRow& row = chunks.front();
+    if (whole) {
+      absolute_products(n, k, a_row.data(), b_values.data(), absolute);
+    }
     for (std::int64_t j = 0; j < n; ++j) {
       const auto at = static_cast<std::size_t>(j);
       Tracked& element = c[i * n + j];
-      element = Tracked(row.sum[at]);
+      element = Tracked{};
+      element.value = row.sum[at];
+      // Whole numbers whose every sum fits are exact in any order.
+      if (whole && absolute[at] <= whole_limit) {
+        continue;
+      }
       element.variance = rounding.unit * rounding.unit * row.squares[at];
       element.worst = rounding.unit * row.sizes[at] + 2 * static_cast<double>(k) * rounding.underflow;
+      element.library = 2 * static_cast<double>(k) * rounding.underflow;
+      if (row.squares[at] < tiny_square) {
+        element.library = element.worst;  // the squares left the range of double
+      }
       // Every partial sum is at most the sum of the sizes; only beyond the range could one have overflowed.
       element.overflow = row.sizes[at] > rounding.largest;
     }
@@ -112,8 +143,10 @@ void add_bias(std::int64_t m, std::int64_t n, const N* bias, N* c) {
   }
 }
 
+/// Without errors of their own, and finite: what infinities and NaN do is followed one by one.
 bool exact(const Tracked* x, std::int64_t count) {
-  return std::all_of(x, x + count, [](const Tracked& t) { return t.worst == 0 && !t.overflow; });
+  return std::all_of(x, x + count,
+                     [](const Tracked& t) { return t.worst == 0 && !t.overflow && std::isfinite(t.value); });
 }
 
 }  // namespace

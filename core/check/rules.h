@@ -23,4 +23,9 @@ struct RuleUse {
 /// `false_alarm` is the probability that a right rule is accused.
 RuleResult check_rule(const RuleUse& use, std::uint64_t seed, double false_alarm, const std::source_location& where);
 
+/// The second derivative of `use`: the gradient of sum(gradient * weights) with respect to the inputs and the cotangent
+/// against forward mode through the gradient's own graph. Throws ArgumentError for a custom op.
+RuleResult check_second_derivative(const RuleUse& use, std::uint64_t seed, double false_alarm,
+                                   const std::source_location& where);
+
 }  // namespace twingrad::check

@@ -5,6 +5,8 @@
 #include <twingrad/ops/rows.h>
 
 #include <algorithm>
+#include <map>
+#include <memory>
 
 namespace twingrad::check {
 namespace {
@@ -54,9 +56,18 @@ void finish(Subject& subject, const std::vector<std::pair<std::string, Tensor>>&
       subject.results.emplace_back(name, node.index);
     }
   }
+}
+
+void require_results(const Subject& subject) {
   if (subject.results.empty()) {
     throw ArgumentError("check: no result is floating-point; there is nothing to check");
   }
+}
+
+Tensor leaf_of(const Array<double>& array, Device device) {
+  const TensorOptions options{.dtype = array.type.dtype, .device = device};
+  return array.integers.empty() ? tensor(array.data, array.type.shape, options)
+                                : tensor(array.integers, array.type.shape, options);
 }
 
 std::string name_of(const Tensor& handle, std::size_t number) {
@@ -86,6 +97,7 @@ Subject take_step(const std::function<Tensor(Device)>& train_step, Device device
     }
   }
   finish(subject, results);
+  require_results(subject);
   mark_forward(subject, loss);
   return subject;
 }
@@ -95,6 +107,19 @@ Subject take_graph(const std::function<std::vector<Tensor>(Device)>& build, Devi
   subject.device = device;
   std::vector<std::pair<std::string, Tensor>> results;
   for (const Tensor& tensor : build(device)) {
+    results.emplace_back(name_of(tensor, results.size()), tensor);
+  }
+  finish(subject, results);
+  require_results(subject);
+  subject.forward.assign(subject.graph.nodes.size(), 1);
+  return subject;
+}
+
+Subject take_nodes(const std::vector<Tensor>& tensors, Device device) {
+  Subject subject;
+  subject.device = device;
+  std::vector<std::pair<std::string, Tensor>> results;
+  for (const Tensor& tensor : tensors) {
     results.emplace_back(name_of(tensor, results.size()), tensor);
   }
   finish(subject, results);
@@ -114,11 +139,41 @@ std::vector<double> run_alone(const Op& op, const Attributes& attributes, const 
                               const TensorType& type, Device device, const std::source_location& where) {
   std::vector<Tensor> leaves;
   for (const Array<double>& input : inputs) {
-    const TensorOptions options{.dtype = input.type.dtype, .device = device};
-    leaves.push_back(input.integers.empty() ? tensor(input.data, input.type.shape, options)
-                                            : tensor(input.integers, input.type.shape, options));
+    leaves.push_back(leaf_of(input, device));
   }
   return apply_typed(op, leaves, attributes, type, device, where).to_vector<double>();
+}
+
+PlacedNode place_alone(const Subject& subject, std::size_t node, const std::vector<Array<double>>& values) {
+  // Leaves are made once, so that a node with the same input twice has it twice here too.
+  std::map<std::size_t, Tensor> made;
+  const std::function<Tensor(std::size_t)> input = [&](std::size_t i) -> Tensor {
+    const auto found = made.find(i);
+    if (found != made.end()) {
+      return found->second;
+    }
+    const Node& shown = *subject.graph.nodes[i];
+    const bool is_view = subject.leaf[i] == 0 && shown.op->family == Family::view;
+    const Tensor tensor = is_view ? apply_typed(*shown.op, {input(static_cast<std::size_t>(shown.inputs[0]->index))},
+                                                shown.attributes, shown.type(), subject.device, shown.where)
+                                  : leaf_of(values[i], subject.device);
+    return made.emplace(i, tensor).first->second;
+  };
+  const Node& used = *subject.graph.nodes[node];
+  std::vector<Tensor> inputs;
+  for (const NodePtr& from : used.inputs) {
+    inputs.push_back(input(static_cast<std::size_t>(from->index)));
+  }
+  PlacedNode placed{apply_typed(*used.op, inputs, used.attributes, used.type(), subject.device, used.where),
+                    ErrorModel{}};
+  // The walk below numbers new nodes only: those of the subject are not among them.
+  const std::shared_ptr<Plan> plan = make_plan(graph_of({placed.output}));
+  for (const Plan::Step& step : plan->steps) {
+    if (step.call.op == used.op) {
+      placed.model = backend(subject.device).error_model(step.call);
+    }
+  }
+  return placed;
 }
 
 ErrorModel model_of(const Op& op, const Attributes& attributes, const std::vector<Array<double>>& inputs,
@@ -136,7 +191,7 @@ Array<Tracked> expect(const Op& op, const Attributes& attributes, const std::vec
     // A custom op has no formula here; its bound is what one rounding of its own float64 result allows.
     const Array<double> exact = reference<double>(op, attributes, inputs, type, model);
     Array<Tracked> result = convert<Tracked>(exact);
-    const RoundingScope scope(significant_bits(type.dtype), model);
+    const RoundingScope scope(type.dtype, model);
     for (Tracked& element : result.data) {
       element = Tracked::unary(element, element.value, 1, op.ulps);
     }

@@ -27,12 +27,23 @@ Subject take_step(const std::function<Tensor(Device)>& train_step, Device device
 /// The graph of any tensors.
 Subject take_graph(const std::function<std::vector<Tensor>(Device)>& build, Device device);
 
+/// The same without anything that the user asked for: only nodes, of any dtype.
+Subject take_nodes(const std::vector<Tensor>& tensors, Device device);
+
 /// A computed tensor on the host.
 Array<double> read(const Tensor& tensor);
 
 /// The kernel of one node on `device`, given contiguous inputs on the host.
 std::vector<double> run_alone(const Op& op, const Attributes& attributes, const std::vector<Array<double>>& inputs,
                               const TensorType& type, Device device, const std::source_location& where);
+
+/// One node's kernel, with inputs of given values that lie in memory as they do in the graph: a view is a view again of
+/// what it shows. Not run yet.
+struct PlacedNode {
+  Tensor output;
+  ErrorModel model;  ///< of the kernel that the plan calls
+};
+PlacedNode place_alone(const Subject& subject, std::size_t node, const std::vector<Array<double>>& values);
 
 /// How the device's kernel for this use rounds.
 ErrorModel model_of(const Op& op, const Attributes& attributes, const std::vector<Array<double>>& inputs,
