@@ -21,7 +21,7 @@ struct Options : CommonOptions {
   char delimiter = ',';
   double test_fraction = 0.2;
   std::string images, labels, test_images, test_labels;
-  double dropout = 0.2;
+  double dropout = 0.0;
   double weight_decay = 0.05;
   int runs = 1;
   std::string save;
@@ -162,7 +162,7 @@ int main(int argc, char** argv) {
   CLI::App app("Trains a multi-layer perceptron to classify");
   Options options;
   options.hidden = {512, 256};
-  options.lr = 3e-3;
+  options.lr = 1e-3;
   add_common_options(app, options);
   app.add_option("--data", options.data, "fashion-mnist, digits, a CSV file, or auto")->capture_default_str();
   app.add_option("--target", options.target, "The column to learn of a CSV file (default: the last)");

@@ -106,7 +106,7 @@ Hyper tune(const Options& options, const Hyper& base, const tg::data::Dataset& t
            std::int64_t seed) {
   Hyper best = base;
   double best_error = std::numeric_limits<double>::infinity();
-  for (const double weight_decay : {1e-3, 1e-1, 1.0}) {
+  for (const double weight_decay : {1e-3, 3e-2}) {
     for (const double lr : {3e-3, 1e-2, 3e-2}) {
       const Hyper candidate{lr, weight_decay, base.dropout, base.epochs};
       tg::data::Split inner = tg::data::split(training, {.test_fraction = 0.2, .seed = seed});
