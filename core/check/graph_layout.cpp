@@ -16,7 +16,7 @@ constexpr double margin = 16;
 constexpr double row_gap = 26;       // between rows without a channel in use
 constexpr double track_gap = 6;      // between parallel wires
 constexpr double lane_gap = 34;      // between lanes without a channel in use
-constexpr int longest_in_lane = 12;  // rows; longer wires leave the lane for the channel beside it
+constexpr int longest_in_lane = 24;  // rows; longer wires leave the lane for the channel beside it
 
 std::size_t at(int i) {
   return static_cast<std::size_t>(i);
@@ -95,7 +95,7 @@ class Drawing {
         const int node = static_cast<int>(i);
         const bool beside = lane(input) == lane(node) && std::abs(row(input) - row(node)) <= longest_in_lane;
         if (beside) {
-          in_lane_.push_back({input, node});
+          in_lane_.emplace_back(input, node);
         } else {
           routed_.push_back({input, node});
         }

@@ -10,8 +10,7 @@
 namespace twingrad::check {
 
 /// Lane and row of every node; row 0 is on top and no row is empty. In the forward and update lanes a node stands below
-/// its inputs of the same lane, in the backward lane above them, and no higher than it must be to stand beside what it
-/// differentiates.
+/// its inputs of the same lane, in the backward lane above them, and at the height of what it differentiates.
 struct Rows {
   explicit Rows(const std::vector<LayoutNode>& nodes);
 

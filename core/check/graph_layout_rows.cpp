@@ -22,11 +22,11 @@ std::vector<Lane> lanes_of(const std::vector<LayoutNode>& nodes) {
     source.push_back(static_cast<char>(node.inputs.empty()));
   }
   std::vector<char> seen(nodes.size(), 0);
-  for (std::size_t i = 0; i < nodes.size(); ++i) {
-    for (const int input : nodes[i].inputs) {
+  for (const auto& node : nodes) {
+    for (const int input : node.inputs) {
       const std::size_t s = at(input);
       if (source[s] != 0) {
-        lanes[s] = seen[s] != 0 ? std::min(lanes[s], nodes[i].lane) : nodes[i].lane;
+        lanes[s] = seen[s] != 0 ? std::min(lanes[s], node.lane) : node.lane;
         seen[s] = 1;
       }
     }
@@ -34,86 +34,175 @@ std::vector<Lane> lanes_of(const std::vector<LayoutNode>& nodes) {
   return lanes;
 }
 
-/// Rows of one lane. Heights count in the lane's own direction, so that one rule serves both.
-class LaneRows {
- public:
-  LaneRows(const std::vector<LayoutNode>& nodes, const std::vector<Lane>& lanes, std::vector<int>& row)
-      : nodes_(nodes), lanes_(lanes), row_(row) {}
+constexpr int alignment_passes = 32;
 
-  void down(Lane lane) {
+/// Heights above the loss in the forward and the backward lane, such that a backward node stands beside the forward
+/// node that it differentiates: where one lane needs more rows, the other one is stretched. A backward node is `live`
+/// when it carries a cotangent; the others, recomputed from forward values, hang below what reads them.
+class Heights {
+ public:
+  Heights(const std::vector<LayoutNode>& nodes, const std::vector<Lane>& lanes)
+      : nodes_(nodes), lanes_(lanes), live_(nodes.size(), 0), latest_(nodes.size(), -1), height_(nodes.size(), 0) {
     for (std::size_t i = 0; i < nodes_.size(); ++i) {
-      if (lanes_[i] != lane) {
-        continue;
+      if (lanes_[i] == Lane::backward) {
+        find_what_it_differentiates(i);
       }
-      int row = 0;
-      for (const int input : nodes_[i].inputs) {
-        if (lanes_[at(input)] == lane) {
-          row = std::max(row, row_[at(input)] + 1);
-        } else if (lane == Lane::update && lanes_[at(input)] == Lane::backward) {
-          row = std::max(row, row_[at(input)]);
-        }
-      }
-      row_[i] = row;
     }
-    settle(lane, 1);
   }
 
-  void up(Lane lane, int bottom) {
-    for (std::size_t i = 0; i < nodes_.size(); ++i) {
-      if (lanes_[i] != lane) {
-        continue;
+  std::vector<int> compute() {
+    place_forward();
+    place_backward();
+    const int pure = top();
+    for (int pass = 0; pass < alignment_passes; ++pass) {
+      const std::vector<int> before = height_;
+      place_forward();
+      place_backward();
+      if (height_ == before) {
+        break;
       }
-      constexpr int none = std::numeric_limits<int>::max();
-      int below = none;
-      int beside = -1;
-      for (const int input : nodes_[i].inputs) {
-        const std::size_t s = at(input);
-        if (lanes_[s] == Lane::forward) {
-          beside = std::max(beside, row_[s]);
-        } else if (lanes_[s] == lane && !nodes_[s].inputs.empty()) {
-          below = std::min(below, row_[s] - 1);
-        }
-      }
-      if (below == none) {
-        row_[i] = beside < 0 ? bottom : beside + 1;
-      } else {
-        row_[i] = beside < 0 ? below : std::min(below, beside);
+      // A graph that is no forward and its backward may ask for ever higher rows.
+      if (top() > 3 * (pure + 1)) {
+        height_ = before;
+        break;
       }
     }
-    settle(lane, -1);
+    return height_;
   }
 
  private:
-  // Moves nodes towards those that read them where that makes no wire longer than it saves.
-  void settle(Lane lane, int direction) {
+  bool within(std::size_t i, int input) const { return lanes_[at(input)] == lanes_[i]; }
+  bool is_source(std::size_t i) const { return nodes_[i].inputs.empty(); }
+  int top() const { return height_.empty() ? 0 : *std::max_element(height_.begin(), height_.end()); }
+
+  void find_what_it_differentiates(std::size_t i) {
+    bool reads_forward = false;
+    bool live = false;
+    for (const int input : nodes_[i].inputs) {
+      const std::size_t s = at(input);
+      if (lanes_[s] == Lane::forward) {
+        reads_forward = true;
+        latest_[i] = std::max(latest_[i], is_source(s) ? -1 : input);
+      } else if (within(i, input)) {
+        live = live || is_source(s) || live_[s] != 0;
+        reads_forward = reads_forward || (live_[s] == 0 && !is_source(s));
+        latest_[i] = live_[s] == 0 ? std::max(latest_[i], latest_[s]) : latest_[i];
+      }
+    }
+    live_[i] = static_cast<char>(!is_source(i) && (live || !reads_forward));
+  }
+
+  void place_forward() {
+    // The first cotangent that belongs to a forward node.
+    std::vector<int> beside(nodes_.size(), -1);
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+      if (live_[i] != 0 && latest_[i] >= 0) {
+        int& height = beside[at(latest_[i])];
+        height = height < 0 ? height_[i] : std::min(height, height_[i]);
+      }
+    }
     std::vector<int> readers(nodes_.size(), 0);
-    std::vector<int> nearest(nodes_.size(), 0);
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+      height_[i] = lanes_[i] == Lane::forward ? std::max(beside[i], 0) : height_[i];
+    }
     for (std::size_t i = nodes_.size(); i-- > 0;) {
-      if (lanes_[i] != lane) {
+      for (const int input : nodes_[i].inputs) {
+        if (lanes_[i] == Lane::forward && within(i, input)) {
+          ++readers[at(input)];
+          height_[at(input)] = std::max(height_[at(input)], height_[i] + 1);
+        }
+      }
+    }
+    // What nothing else in the lane reads stands right below its inputs.
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+      if (lanes_[i] == Lane::forward && readers[i] == 0 && beside[i] < 0) {
+        height_[i] = std::max(height_[i], lowest_input(i) - 1);
+      }
+      for (const int input : nodes_[i].inputs) {
+        if (lanes_[i] == Lane::forward && within(i, input) && is_source(at(input))) {
+          height_[at(input)] = std::max(height_[at(input)], height_[i] + 1);
+        }
+      }
+    }
+  }
+
+  /// The height of the lowest input of the lane that is itself computed; 0 without one.
+  int lowest_input(std::size_t i) const {
+    int lowest = std::numeric_limits<int>::max();
+    for (const int input : nodes_[i].inputs) {
+      lowest = within(i, input) && !is_source(at(input)) ? std::min(lowest, height_[at(input)]) : lowest;
+    }
+    return lowest == std::numeric_limits<int>::max() ? 0 : lowest;
+  }
+
+  void place_backward() {
+    std::vector<int> beside(nodes_.size(), std::numeric_limits<int>::max());
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+      if (lanes_[i] != Lane::backward) {
         continue;
       }
-      int inputs = 0;
-      for (const int input : nodes_[i].inputs) {
-        inputs += lanes_[at(input)] == lane && !nodes_[at(input)].inputs.empty() ? 1 : 0;
-      }
-      if (readers[i] > 0 && inputs <= readers[i] && (inputs == 0 || readers[i] > inputs)) {
-        row_[i] = nearest[i] - direction;
-      }
+      int height = 0;
       for (const int input : nodes_[i].inputs) {
         const std::size_t s = at(input);
-        if (lanes_[s] == lane) {
-          const bool nearer = direction > 0 ? row_[i] < nearest[s] : row_[i] > nearest[s];
-          nearest[s] = readers[s] == 0 || nearer ? row_[i] : nearest[s];
-          ++readers[s];
+        if (lanes_[s] == Lane::forward) {
+          beside[i] = std::min(beside[i], height_[s]);
+        } else if (within(i, input) && !is_source(s)) {
+          beside[i] = live_[s] == 0 ? std::min(beside[i], beside[s]) : beside[i];
+          height = live_[s] == live_[i] ? std::max(height, height_[s] + 1) : height;
         }
+      }
+      height_[i] = beside[i] == std::numeric_limits<int>::max() ? height : std::max(height, beside[i]);
+    }
+    std::vector<int> lowest_reader(nodes_.size(), std::numeric_limits<int>::max());
+    for (std::size_t i = nodes_.size(); i-- > 0;) {
+      if (lanes_[i] != Lane::backward) {
+        continue;
+      }
+      if (live_[i] == 0 && lowest_reader[i] != std::numeric_limits<int>::max()) {
+        height_[i] = lowest_reader[i] - 1;
+      }
+      for (const int input : nodes_[i].inputs) {
+        lowest_reader[at(input)] =
+            within(i, input) ? std::min(lowest_reader[at(input)], height_[i]) : lowest_reader[at(input)];
       }
     }
   }
 
   const std::vector<LayoutNode>& nodes_;
   const std::vector<Lane>& lanes_;
-  std::vector<int>& row_;
+  std::vector<char> live_;
+  std::vector<int> latest_;  ///< forward node that a backward node differentiates, or -1
+  std::vector<int> height_;
 };
+
+/// The update lane runs down, no higher than the gradients it reads; what it is given stands above its first reader.
+void place_updates(const std::vector<LayoutNode>& nodes, Rows& rows) {
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    if (rows.lane[i] != Lane::update) {
+      continue;
+    }
+    int row = std::numeric_limits<int>::min();
+    for (const int input : nodes[i].inputs) {
+      const std::size_t s = at(input);
+      if (rows.lane[s] == Lane::backward) {
+        row = std::max(row, rows.row[s]);
+      } else if (rows.lane[s] == Lane::update && !nodes[s].inputs.empty()) {
+        row = std::max(row, rows.row[s] + 1);
+      }
+    }
+    rows.row[i] = row == std::numeric_limits<int>::min() ? 0 : row;
+  }
+  std::vector<char> placed(nodes.size(), 0);
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    for (const int input : nodes[i].inputs) {
+      const std::size_t s = at(input);
+      if (nodes[s].inputs.empty() && rows.lane[s] == Lane::update && rows.lane[i] == Lane::update) {
+        rows.row[s] = placed[s] != 0 ? std::min(rows.row[s], rows.row[i] - 1) : rows.row[i] - 1;
+        placed[s] = 1;
+      }
+    }
+  }
+}
 
 /// Moves the parts of the update lane down so that they stand below each other, in no more columns than the other lanes
 /// are high: every parameter has a part of its own, and all would like to stand beside their gradients.
@@ -164,14 +253,11 @@ void stack_updates(const std::vector<LayoutNode>& nodes, Rows& rows) {
 }  // namespace
 
 Rows::Rows(const std::vector<LayoutNode>& nodes) : lane(lanes_of(nodes)), row(nodes.size(), 0) {
-  LaneRows lane_rows(nodes, lane, row);
-  lane_rows.down(Lane::forward);
-  int bottom = 0;
+  const std::vector<int> heights = Heights(nodes, lane).compute();
   for (std::size_t i = 0; i < nodes.size(); ++i) {
-    bottom = lane[i] == Lane::forward ? std::max(bottom, row[i]) : bottom;
+    row[i] = -heights[i];
   }
-  lane_rows.up(Lane::backward, bottom);
-  lane_rows.down(Lane::update);
+  place_updates(nodes, *this);
   stack_updates(nodes, *this);
   std::vector<int> used = row;
   std::sort(used.begin(), used.end());

@@ -82,7 +82,7 @@ std::string node_link(const std::string& prefix, const NodeResult& node) {
   if (!is_drawn(node)) {
     return "<td class=\"num\">" + std::to_string(node.node) + "</td>";
   }
-  return "<td class=\"num\"><a href=\"#" + prefix + "-" + std::to_string(node.node) + "\">" +
+  return R"(<td class="num"><a href="#)" + prefix + "-" + std::to_string(node.node) + "\">" +
          std::to_string(node.node) + "</a></td>";
 }
 
@@ -105,7 +105,7 @@ std::string repeat_text(const DeviceReport& device, const NodeResult& node) {
 
 std::string banner(const Report& report) {
   const Verdict verdict = report.verdict();
-  std::string html = "<header class=\"banner " + tone(verdict) + "\"><span class=\"kind\">" +
+  std::string html = "<header class=\"banner " + tone(verdict) + R"("><span class="kind">)" +
                      std::string(name(verdict)) + "</span><h1>" + escaped(headline(report)) + "</h1><p>" +
                      std::string(meaning(verdict)) + "</p>";
   const std::string_view what_to_do = advice(verdict);
@@ -275,7 +275,7 @@ std::string graph_section(const DeviceReport& device, const std::string& prefix,
                      "><summary><h2>Graph on " + escaped(device.device) + "</h2> " + chip(device.verdict) +
                      "</summary>\n<div class=\"key\"><span>largest error as a multiple of its bound</span>" +
                      draw_legend() + "</div>\n<div class=\"key\"><span><i class=\"swatch\"></i>forward</span>" +
-                     "<span><i class=\"swatch b\"></i>backward</span><span><i class=\"swatch u\"></i>update</span>" +
+                     R"(<span><i class="swatch b"></i>backward</span><span><i class="swatch u"></i>update</span>)" +
                      "<span><i class=\"swatch l\"></i>given</span><span><i>italic</i>: a view, no "
                      "kernel</span><span>numbers in formulas are not drawn</span>" +
                      "<span class=\"tools\"></span></div>\n<div class=\"frame\">";
@@ -345,7 +345,7 @@ std::string node_table(const std::vector<const NodeResult*>& nodes, const std::s
             (compared ? number_cell(c.max_ratio) + number_cell(c.rms_ratio) + count_cell(c.checked) +
                             count_cell(c.skipped) + number_cell(c.max_error) +
                             (c.worst_index < 0 || c.max_ratio == 0 ? "<td></td>" : count_cell(c.worst_index))
-                      : "<td colspan=\"6\" class=\"soft\">" +
+                      : R"(<td colspan="6" class="soft">)" +
                             escaped(!node->note.empty()
                                         ? node->note
                                         : (node->leaf ? "given" : (node->view ? "a view" : "not compared"))) +
@@ -392,7 +392,7 @@ std::string rules_section(const Report& report) {
   for (const RuleResult& rule : report.rules) {
     html += "<tr" + row_class(rule.verdict) + ">" + mono_cell(rule.op) + mono_cell(rule.where);
     if (rule.verdict == Verdict::not_checked) {
-      html += "<td colspan=\"5\" class=\"soft wrap\">" + escaped(rule.note) + "</td>";
+      html += R"(<td colspan="5" class="soft wrap">)" + escaped(rule.note) + "</td>";
     } else {
       html += "<td class=\"num\">" + number(rule.reverse, 9) + "</td><td class=\"num\">" + number(rule.forward, 9) +
               "</td>" +

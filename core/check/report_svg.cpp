@@ -126,7 +126,7 @@ std::string draw_box(const NodeResult& node, const Face& face, const Box& box, c
     }
   }
   if (face.flagged) {
-    svg += "<path class=\"flag\" d=\"M" + px(box.x) + " " + px(box.y + box.height - 17) + "h" + px(box.width) +
+    svg += R"(<path class="flag" d="M)" + px(box.x) + " " + px(box.y + box.height - 17) + "h" + px(box.width) +
            "v12a5 5 0 0 1-5 5h-" + px(box.width - 10) + "a5 5 0 0 1-5-5z\"/>";
     svg += text_at(box.x + box.width / 2, box.y + box.height - 5, "v", std::string(name(node.verdict)));
   }
@@ -217,7 +217,7 @@ std::string draw_overview(const Picture& picture, const std::string& prefix) {
   if (layout.height <= tall_graph) {
     return "";
   }
-  std::string svg = "<svg class=\"overview\" viewBox=\"0 0 " + px(layout.width) + " " + px(layout.height + heading) +
+  std::string svg = R"(<svg class="overview" viewBox="0 0 )" + px(layout.width) + " " + px(layout.height + heading) +
                     "\" preserveAspectRatio=\"xMidYMin meet\" role=\"img\" aria-label=\"Overview of the graph\">\n";
   for (std::size_t i = 0; i < picture.faces.size(); ++i) {
     const Box& box = layout.boxes[i];
@@ -236,7 +236,7 @@ std::string_view error_class(const NodeResult& node) {
   }
   const double ratio = node.isolated.max_ratio;
   // NaN is as far outside as anything can be.
-  constexpr std::array<double, 7> limits{0, 1e-3, 1e-2, 1e-1, 1, 10, 1e3};
+  constexpr std::array<double, 7> limits{0, 0.1, 0.2, 0.5, 1, 10, 1e3};
   constexpr std::array<std::string_view, 8> classes{"e0", "e1", "e2", "e3", "e4", "e5", "e6", "e7"};
   std::size_t k = 0;
   while (k < limits.size() && !(ratio <= limits[k])) {
@@ -254,8 +254,8 @@ GraphDrawing draw_graph(const DeviceReport& device, const std::string& prefix) {
   const GraphLayout& layout = picture.layout;
   const std::string width = px(layout.width);
   const std::string height = px(layout.height + heading);
-  std::string svg = "<svg class=\"net\" width=\"" + width + "\" height=\"" + height + "\" viewBox=\"0 0 " + width +
-                    " " + height + "\" role=\"img\" aria-label=\"Graph of the step on " + escaped(device.device) +
+  std::string svg = R"(<svg class="net" width=")" + width + "\" height=\"" + height + "\" viewBox=\"0 0 " + width +
+                    " " + height + R"(" role="img" aria-label="Graph of the step on )" + escaped(device.device) +
                     "\">\n<defs><marker id=\"" + prefix +
                     "-tip\" viewBox=\"0 0 6 6\" refX=\"5.5\" refY=\"3\" markerUnits=\"userSpaceOnUse\" "
                     "markerWidth=\"7\" markerHeight=\"7\" "
@@ -284,16 +284,16 @@ GraphDrawing draw_graph(const DeviceReport& device, const std::string& prefix) {
 }
 
 std::string draw_legend() {
-  constexpr std::array<const char*, 8> names{"exact", "to 0.001", "to 0.01", "to 0.1",
-                                             "to 1",  "to 10",    "to 1000", "beyond"};
-  std::string svg = "<svg class=\"legend\" width=\"560\" height=\"34\" role=\"img\" aria-label=\"Colours by error\">";
+  constexpr std::array<const char*, 8> names{"exact", "to 0.1", "to 0.2",  "to 0.5",
+                                             "to 1",  "to 10",  "to 1000", "beyond"};
+  std::string svg = R"(<svg class="legend" width="560" height="34" role="img" aria-label="Colours by error">)";
   for (std::size_t k = 0; k < names.size(); ++k) {
     const double x = 70 * static_cast<double>(k);
     svg += "<g class=\"n e" + std::to_string(k) + "\">" + rect(x + 1, 2, 66, 14, attribute("rx", "3")) + "</g>";
     svg += text_at(x + 34, 29, "m", names[k]);
   }
   // What is inside the bound ends here.
-  svg += "<path class=\"limit\" d=\"M349.5 0V19\"/>";
+  svg += R"(<path class="limit" d="M349.5 0V19"/>)";
   return svg + "</svg>";
 }
 
@@ -305,8 +305,8 @@ std::string draw_ulps(const Comparison& c) {
     return "";
   }
   const double width = bar * static_cast<double>(c.ulps.size());
-  std::string svg = "<svg class=\"hist\" width=\"" + px(width + 8) + "\" height=\"" + px(height + 30) +
-                    "\" role=\"img\" aria-label=\"Elements by units in the last place\">";
+  std::string svg = R"(<svg class="hist" width=")" + px(width + 8) + "\" height=\"" + px(height + 30) +
+                    R"(" role="img" aria-label="Elements by units in the last place">)";
   for (std::size_t bin = 0; bin < c.ulps.size(); ++bin) {
     const double x = 4 + bar * static_cast<double>(bin);
     if (c.ulps[bin] > 0) {
@@ -317,7 +317,7 @@ std::string draw_ulps(const Comparison& c) {
              rect(x + 1, 2 + height - h, bar - 2, h, "") + "</g>";
     }
   }
-  svg += "<path class=\"axis\" d=\"M4 " + px(height + 2.5) + "h" + px(width) + "\"/>";
+  svg += R"(<path class="axis" d="M4 )" + px(height + 2.5) + "h" + px(width) + "\"/>";
   constexpr std::array<std::pair<std::size_t, const char*>, 6> marks{
       {{0, "0"}, {1, "1"}, {4, "8"}, {8, "128"}, {11, "1k"}, {15, "16k"}}};
   for (const auto& [bin, label] : marks) {
@@ -334,10 +334,11 @@ std::string draw_positions(const Comparison& c) {
   }
   constexpr double cell = 8;
   std::string svg =
-      "<svg class=\"pos\" width=\"264\" height=\"66\" role=\"img\" aria-label=\"Wrong elements by index modulo 128\">";
+      R"(<svg class="pos" width="264" height="66" role="img" aria-label="Wrong elements by index modulo 128">)";
   for (std::size_t r = 0; r < c.outside_mod_128.size(); ++r) {
     const double x = 4 + cell * static_cast<double>(r % 32);
-    const double y = 2 + (cell + 1) * static_cast<double>(r / 32);
+    const std::size_t row = r / 32;
+    const double y = 2 + (cell + 1) * static_cast<double>(row);
     const std::int64_t n = c.outside_mod_128[r];
     const double share = 0.25 + 0.75 * static_cast<double>(n) / static_cast<double>(most);
     svg += rect(x, y, cell - 1, cell,
@@ -352,7 +353,7 @@ std::string draw_ratio(double ratio) {
   constexpr double half = 30;
   const double decades = ratio > 0 ? std::clamp(std::log10(ratio), -3.0, 3.0) : (ratio == 0 ? -3.0 : 3.0);
   const double length = half * (decades + 3) / 3;
-  return "<svg class=\"ratio\" width=\"60\" height=\"9\" aria-hidden=\"true\">" +
+  return R"(<svg class="ratio" width="60" height="9" aria-hidden="true">)" +
          rect(0, 3, 60, 3, attribute("class", "none")) +
          rect(0, 2, std::max(length, 1.0), 5, attribute("class", ratio <= 1 ? "in" : "over")) +
          rect(half - 0.5, 0, 1, 9, attribute("class", "mark")) + "</svg>";

@@ -19,7 +19,7 @@ struct GraphDrawing {
 bool is_drawn(const NodeResult& node);
 GraphDrawing draw_graph(const DeviceReport& device, const std::string& prefix);
 
-/// Colours of the error relative to its bound, by decades.
+/// Colours of the error relative to its bound.
 std::string draw_legend();
 /// Elements by units in the last place, bars in the logarithm of counts.
 std::string draw_ulps(const Comparison& comparison);

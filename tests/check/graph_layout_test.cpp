@@ -155,6 +155,62 @@ TEST(GraphLayout, ForwardRunsDownBackwardClimbs) {
   EXPECT_EQ(layout.boxes[4].y, layout.boxes[1].y);
 }
 
+TEST(GraphLayout, ForwardIsStretchedWhereBackwardNeedsMoreRows) {
+  // Four forward nodes, and four backward nodes for each.
+  std::vector<LayoutNode> nodes(5, {.width = 90, .height = 40});
+  for (int i = 1; i < 5; ++i) {
+    nodes[static_cast<std::size_t>(i)].inputs = {i - 1};
+  }
+  for (int forward = 4; forward > 0; --forward) {
+    for (int k = 0; k < 4; ++k) {
+      LayoutNode node{.width = 90, .height = 40, .lane = Lane::backward};
+      node.inputs = {static_cast<int>(nodes.size()) - 1};
+      if (k == 0) {
+        node.inputs = forward == 4 ? std::vector{forward} : std::vector{forward, node.inputs[0]};
+      }
+      nodes.push_back(node);
+    }
+  }
+  // The cotangent starts with a number that is given.
+  nodes.insert(nodes.begin() + 5, {.width = 90, .height = 40, .lane = Lane::backward});
+  for (std::size_t i = 6; i < nodes.size(); ++i) {
+    for (int& input : nodes[i].inputs) {
+      input += input >= 5 ? 1 : 0;
+    }
+  }
+  nodes[6].inputs = {4, 5};
+  const GraphLayout layout = lay_out(nodes);
+  for (std::size_t k = 0; k < 4; ++k) {
+    EXPECT_EQ(layout.boxes[4 - k].y, layout.boxes[6 + 4 * k].y) << "forward node " << 4 - k;
+  }
+}
+
+TEST(GraphLayout, WhatIsRecomputedFromForwardHangsBelowItsReader) {
+  const GraphLayout layout = lay_out({{.width = 90, .height = 40},
+                                      {.width = 90, .height = 40, .inputs = {0}},
+                                      {.width = 90, .height = 40, .inputs = {1}},
+                                      {.width = 90, .height = 40, .lane = Lane::backward},
+                                      {.width = 90, .height = 40, .inputs = {2, 3}, .lane = Lane::backward},
+                                      {.width = 90, .height = 40, .inputs = {1}, .lane = Lane::backward},
+                                      {.width = 90, .height = 40, .inputs = {4, 5}, .lane = Lane::backward}});
+  EXPECT_EQ(layout.boxes[4].y, layout.boxes[2].y);
+  EXPECT_EQ(layout.boxes[6].y, layout.boxes[1].y);
+  EXPECT_EQ(layout.boxes[5].y, layout.boxes[4].y);
+}
+
+TEST(GraphLayout, UpdatesOfManyParametersStandBelowEachOther) {
+  // Eight gradients from one node; each is read by an update of its own.
+  std::vector<LayoutNode> nodes(20, {.width = 90, .height = 40});
+  for (int i = 1; i < 20; ++i) {
+    nodes[static_cast<std::size_t>(i)].inputs = {i - 1};
+  }
+  nodes.push_back({.width = 90, .height = 40, .inputs = {19}, .lane = Lane::backward});
+  for (int k = 0; k < 8; ++k) {
+    nodes.push_back({.width = 90, .height = 40, .inputs = {20}, .lane = Lane::update});
+  }
+  EXPECT_EQ(lay_out(nodes).lanes[2].width, 90);
+}
+
 TEST(GraphLayout, AChainIsAStraightLine) {
   std::vector<LayoutNode> chain(1000, {.width = 120, .height = 40});
   for (int i = 1; i < 1000; ++i) {
