@@ -56,6 +56,7 @@ void* FakeBackend::allocate(std::size_t bytes) {
 void FakeBackend::deallocate(void* memory, std::size_t bytes) noexcept {
   // Work that was queued before may still use it.
   allocated_ -= bytes;
+  enqueue_held();
   enqueue([this, memory, bytes] { cpu_->deallocate(to_real(memory), bytes); });
 }
 
@@ -67,6 +68,7 @@ void FakeBackend::copy_from_host(void* target, const void* source, std::size_t b
 }
 
 void FakeBackend::copy_to_host(void* target, const void* source, std::size_t bytes) {
+  enqueue_held();  // whoever waits for the device waits for all of it
   enqueue([=] { std::memcpy(target, to_real(source), bytes); });
   synchronize();
 }
@@ -81,10 +83,30 @@ void FakeBackend::run(const KernelCall& call) {
   for (TensorView& input : real.inputs) {
     input.data = to_real(input.data);
   }
-  enqueue([this, real = std::move(real)] { cpu_->run(real); });
+  const bool hold = held_back_ && held_back_(call);
+  std::function<void()> task = [this, real = std::move(real)] { cpu_->run(real); };
+  if (hold) {
+    enqueue_held();
+    held_ = std::move(task);
+    return;
+  }
+  enqueue(std::move(task));
+  enqueue_held();
+}
+
+void FakeBackend::hold_back(std::function<bool(const KernelCall&)> chosen) {
+  enqueue_held();
+  held_back_ = std::move(chosen);
+}
+
+void FakeBackend::enqueue_held() {
+  if (held_) {
+    enqueue(std::exchange(held_, nullptr));
+  }
 }
 
 void FakeBackend::synchronize() {
+  enqueue_held();
   wait();
   std::exception_ptr error;
   {

@@ -39,8 +39,13 @@ class FakeBackend final : public Backend {
   /// Refuses allocations beyond this many bytes in all, to test running out of memory. 0: no limit.
   void set_memory_limit(std::size_t bytes) { memory_limit_ = bytes; }
 
+  /// Plants a missing wait: a kernel that `chosen` accepts starts only after the next one in the queue, as if that ran
+  /// on a queue of its own. An empty function ends it.
+  void hold_back(std::function<bool(const KernelCall&)> chosen);
+
  private:
   void enqueue(std::function<void()> task);
+  void enqueue_held();
   void wait();
   void work();
 
@@ -49,6 +54,8 @@ class FakeBackend final : public Backend {
   int max_delay_us_;
   std::size_t memory_limit_ = 0;
   std::size_t allocated_ = 0;
+  std::function<bool(const KernelCall&)> held_back_;
+  std::function<void()> held_;
 
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -29,6 +29,13 @@ class Noise {
   int run_;
 };
 
+/// `sigma` was predicted at `predicted`. Where earlier noise has made the value smaller its rounding is smaller too:
+/// else squares near 0 would turn negative, and their roots NaN.
+double deviation(double sigma, double predicted, double value) {
+  const bool shrinks = sigma < std::abs(predicted) && std::abs(value) < std::abs(predicted);
+  return shrinks ? sigma * std::abs(value / predicted) : sigma;
+}
+
 /// The whole graph in float64. `noisy` says for which nodes noise is added, `noise` may be null.
 std::vector<Array<double>> run_float64(const Subject& subject, const Isolated& isolated, Noise* noise) {
   std::vector<Array<double>> values(subject.graph.nodes.size());
@@ -44,9 +51,16 @@ std::vector<Array<double>> run_float64(const Subject& subject, const Isolated& i
       inputs.push_back(values[static_cast<std::size_t>(input->index)]);
     }
     values[i] = reference<double>(*node.op, node.attributes, inputs, node.type(), exact);
+    // Such kernels round each element on its own, and a square that is nearly 0 never becomes negative.
+    const bool keeps_sign = node.op->family == Family::elementwise || node.op->family == Family::update;
     if (noise != nullptr && !isolated.sigma[i].empty()) {
       for (std::size_t e = 0; e < values[i].data.size(); ++e) {
-        values[i].data[e] += isolated.sigma[i][e] * (*noise)(i, e);
+        double& value = values[i].data[e];
+        const double before = value;
+        value += deviation(isolated.sigma[i][e], isolated.values[i].data[e], value) * (*noise)(i, e);
+        if (keeps_sign && std::signbit(value) != std::signbit(before)) {
+          value = 0;
+        }
       }
     }
   }

@@ -37,7 +37,8 @@ class Snapshot {
 
 struct StepRecord {
   KernelCall call;
-  std::vector<std::unique_ptr<Snapshot>> inputs;  // whole slots: views keep their strides
+  std::vector<std::unique_ptr<Snapshot>> inputs;        // whole slots: views keep their strides
+  std::vector<std::unique_ptr<Snapshot>> inputs_after;  // null where the output lies on the input
   std::unique_ptr<Snapshot> output;
 };
 
@@ -62,8 +63,16 @@ class Recorder final : public PlanObserver {
     records_.push_back(std::move(record));
   }
   void after(Backend& backend, const Plan::Step& step) override {
-    records_.back().output =
-        std::make_unique<Snapshot>(backend, device_, step.call.output.data, output_bytes(step.call));
+    StepRecord& record = records_.back();
+    const auto* output = static_cast<const std::byte*>(step.call.output.data);
+    const std::size_t bytes = output_bytes(step.call);
+    record.output = std::make_unique<Snapshot>(backend, device_, output, bytes);
+    for (std::size_t j = 0; j < step.inputs.size(); ++j) {
+      const std::size_t slot_bytes = plan_.slots[static_cast<std::size_t>(step.inputs[j].slot)].bytes;
+      const auto* base = static_cast<const std::byte*>(step.call.inputs[j].data) - step.inputs[j].offset;
+      const bool apart = output + bytes <= base || base + slot_bytes <= output;
+      record.inputs_after.push_back(apart ? std::make_unique<Snapshot>(backend, device_, base, slot_bytes) : nullptr);
+    }
   }
 
   static std::size_t output_bytes(const KernelCall& call) {
@@ -92,6 +101,7 @@ std::vector<double> widened(const Bytes& bytes, Dtype dtype) {
 /// The kernel again, on the snapshots of its inputs.
 Bytes again(Backend& backend, Device device, const Plan::Step& step, const StepRecord& record) {
   KernelCall call = record.call;
+  call.where = step.call.where;
   for (std::size_t j = 0; j < call.inputs.size(); ++j) {
     call.inputs[j].data =
         record.inputs[j]->data() == nullptr ? nullptr : record.inputs[j]->data() + step.inputs[j].offset;
@@ -117,6 +127,16 @@ int changed_input(const Plan::Step& step, const StepRecord& record, const std::v
     const Bytes read = record.inputs[j]->host(backend);
     if (!std::equal(written.begin(), written.end(), read.begin(),
                     read.begin() + static_cast<std::ptrdiff_t>(std::min(written.size(), read.size())))) {
+      return static_cast<int>(j);
+    }
+  }
+  return -1;
+}
+
+/// The first input that the kernel wrote to, which it only has to read, or -1.
+int written_input(const StepRecord& record, Backend& backend) {
+  for (std::size_t j = 0; j < record.inputs_after.size(); ++j) {
+    if (record.inputs_after[j] != nullptr && record.inputs[j]->host(backend) != record.inputs_after[j]->host(backend)) {
       return static_cast<int>(j);
     }
   }
@@ -149,12 +169,14 @@ void check_in_situ(const Subject& subject, const Options& options, DeviceReport&
       if (repeat > 0) {
         if (outputs[s] != first_outputs[s]) {
           node.repeats = false;
-          node.verdict = node.verdict == Verdict::agrees ? Verdict::race : node.verdict;
+          node.verdict = std::min(node.verdict, Verdict::race);
         }
         continue;
       }
       const Dtype dtype = record.call.output.dtype;
       const int changed = changed_input(step, record, outputs, device_backend);
+      // Before it runs again: a kernel that writes to its inputs does so to the snapshots too.
+      const int written = written_input(record, device_backend);
       const Bytes alone = again(device_backend, subject.device, step, record);
       node.in_situ = compare_bits(widened(outputs[s], dtype), widened(alone, dtype), dtype);
       if (changed >= 0) {
@@ -163,8 +185,15 @@ void check_in_situ(const Subject& subject, const Options& options, DeviceReport&
                                     .call.op->name) +
                     " had written there: overwritten or read too early";
       }
-      if (changed >= 0 || !node.in_situ.passes()) {
-        node.verdict = node.verdict == Verdict::agrees ? Verdict::in_situ : node.verdict;
+      if (written >= 0) {
+        node.note = "writes into its input " + std::to_string(written) + ", which others may still need";
+      }
+      if (changed >= 0 || written >= 0 || !node.in_situ.passes()) {
+        // A kernel that gives other bits each time it is run alone is a race of its own, whatever the plan does.
+        const bool races = !node.in_situ.passes() && again(device_backend, subject.device, step, record) != alone;
+        node.repeats = node.repeats && !races;
+        const Verdict found = races ? Verdict::race : Verdict::in_situ;
+        node.verdict = std::min(node.verdict, found);
       }
     }
     if (repeat == 0) {
