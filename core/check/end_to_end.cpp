@@ -11,8 +11,15 @@
 namespace twingrad::check {
 namespace {
 
-/// Errors beyond this many times what noise makes are not rounding: the same limit as for a kernel's tile.
-constexpr double noise_limit = 3.0;
+/// How many times what noise makes an error may be: the quantile of Student's distribution at which `results` correct
+/// ones are accused with probability `delta`, as the size of the noise's effect is itself measured in `runs` runs only.
+/// From the normal quantile by Wallace, "Bounds on normal approximations to Student's and the chi-square
+/// distributions", 1959.
+double noise_limit(std::int64_t results, double delta, int runs) {
+  const double normal = lambda_for(results, delta);
+  const double stretched = normal * (8.0 * runs + 3) / (8.0 * runs + 1);
+  return std::sqrt(runs * std::expm1(stretched * stretched / runs));
+}
 
 /// Standard normal number `element` of node `node` in noise run `run`.
 class Noise {
@@ -135,6 +142,8 @@ void check_end_to_end(const Subject& subject, const Isolated& isolated, const Op
       options.progress(static_cast<double>(run + 1) / options.noise_runs, "injected noise on " + report.device);
     }
   }
+  const double limit = noise_limit(static_cast<std::int64_t>(subject.results.size()), options.false_alarm,
+                                   std::max(options.noise_runs, 1));
   for (std::size_t r = 0; r < subject.results.size(); ++r) {
     const auto node = static_cast<std::size_t>(subject.results[r].second);
     const std::vector<double> actual = Tensor(subject.graph.nodes[node]->shared_from_this()).to_vector<double>();
@@ -147,7 +156,7 @@ void check_end_to_end(const Subject& subject, const Isolated& isolated, const Op
     note_worst(actual, exact[node].data, check);
     if (actual.empty()) {
       check.verdict = Verdict::not_checked;
-    } else if (!(check.rms_error <= noise_limit * check.predicted_rms)) {
+    } else if (!(check.rms_error <= limit * check.predicted_rms)) {
       // Also where nothing is predicted to round, and where NaN turned up.
       check.verdict = Verdict::end_to_end;
     } else if (check.predicted_rms >= check.rms && check.predicted_rms > 0) {

@@ -77,8 +77,9 @@ Isolated check_isolated(const Subject& subject, const Options& options, double l
     double squares = 0;
     for (const Tracked& element : expected.data) {
       value.data.push_back(round_to(element.value, node.dtype));
+      // Bounds take each rounding at its largest; it is uniform below that, and so a third of the square on average.
       const double variance =
-          std::isfinite(element.variance) ? element.variance + element.library * element.library : 0;
+          std::isfinite(element.variance) ? (element.variance + element.library * element.library) / 3 : 0;
       sigma.push_back(static_cast<float>(std::sqrt(variance)));
       squares += variance;
     }

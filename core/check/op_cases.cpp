@@ -276,7 +276,11 @@ class CaseMaker {
       case Copy::cast: {
         const Shape base = shape(0);
         if (!sample_.attributes.ints.empty()) {
-          case_.attributes = {.ints = {static_cast<std::int64_t>(draws_.pick(std::span<const Dtype>(all_dtypes)))}};
+          // In turn for odd numbers, which go through the dtypes to cast from: each pair is met.
+          const auto turn = static_cast<std::size_t>(case_.number / static_cast<std::int64_t>(2 * all_dtypes.size()));
+          const Dtype to = case_.number % 2 == 0 ? draws_.pick(std::span<const Dtype>(all_dtypes))
+                                                 : all_dtypes[turn % all_dtypes.size()];
+          case_.attributes = {.ints = {static_cast<std::int64_t>(to)}};
         }
         add(base, dtype());
         break;

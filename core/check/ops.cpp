@@ -33,20 +33,13 @@ struct CaseGraph {
   std::vector<Stage> stage;  ///< per node: the first that needs it
 };
 
-std::vector<Tensor> open_ones(const std::vector<Tensor>& tensors) {
-  std::vector<Tensor> open;
-  std::copy_if(tensors.begin(), tensors.end(), std::back_inserter(open),
-               [](const Tensor& tensor) { return !tensor.evaluated(); });
-  return open;
-}
-
 void mark(CaseGraph& graph) {
   const std::size_t count = graph.subject.graph.nodes.size();
   graph.stage.assign(count, Stage::second);
   for (const Stage stage : {Stage::second, Stage::backward, Stage::forward}) {
     std::vector<char> seen(count, 0);
     std::vector<int> stack;
-    for (const Tensor& result : open_ones(graph.results[static_cast<std::size_t>(stage)])) {
+    for (const Tensor& result : graph.results[static_cast<std::size_t>(stage)]) {
       stack.push_back(result.node()->index);
     }
     while (!stack.empty()) {
@@ -66,13 +59,18 @@ void mark(CaseGraph& graph) {
   }
 }
 
+/// A result without a kernel of its own, a view or a constant, is copied: then the copy shows what it holds.
+Tensor computed(const Tensor& result) {
+  const bool has_kernel = !result.evaluated() && result.node()->op->family != Family::view;
+  return has_kernel ? result : contiguous(result);
+}
+
 CaseGraph build(const OpCase& drawn, Device device) {
   const auto where = std::source_location::current();
   CaseGraph graph;
   const PlacedCase placed = place(drawn, device);
   const Tensor shown = apply_typed(*drawn.op, placed.inputs, drawn.attributes, drawn.output, device, where);
-  // A view computes nothing: what it shows is copied.
-  const Tensor output = drawn.op->family == Family::view ? contiguous(shown) : shown;
+  const Tensor output = computed(shown);
   graph.results[0] = {output};
   if (differentiable(drawn)) {
     Draws draws(drawn.seed, stream_of(drawn.op->name, static_cast<std::uint64_t>(drawn.number)) + 1);
@@ -97,9 +95,9 @@ CaseGraph build(const OpCase& drawn, Device device) {
     graph.results[2] = gradients(total, wanted, {.allow_unused = true}, where);
   }
   std::vector<Tensor> all;
-  for (const std::vector<Tensor>& results : graph.results) {
-    const std::vector<Tensor> open = open_ones(results);
-    all.insert(all.end(), open.begin(), open.end());
+  for (std::vector<Tensor>& results : graph.results) {
+    std::transform(results.begin(), results.end(), results.begin(), computed);
+    all.insert(all.end(), results.begin(), results.end());
   }
   graph.subject = take_nodes(all, device);
   mark(graph);

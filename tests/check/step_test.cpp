@@ -1,0 +1,142 @@
+// The tiers on a small training step, and what each of them says when something is wrong.
+#include <gtest/gtest.h>
+#include <twingrad/check/check.h>
+#include <twingrad/check/faults.h>
+#include <twingrad/graph/plan.h>
+#include <twingrad/twingrad.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+namespace twingrad::check {
+namespace {
+
+Tensor train_step(Device device) {
+  const Tensor x = random_normal({32, 12}, {.key = 3, .stream = 1}, {.device = device});
+  x.eval();
+  std::vector<std::int64_t> labels;
+  for (std::int64_t r = 0; r < 32; ++r) {
+    labels.push_back(r % 5);
+  }
+  const Tensor y = tensor(labels, {.device = device});
+  nn::Mlp model({12, 17, 9, 5}, {.activation = nn::Activation::tanh, .seed = 4});
+  model.to(device);
+  for (auto& [name, parameter] : model.named_parameters()) {
+    parameter.label(name);
+  }
+  optim::AdamW adam(model.parameters(), {.lr = 1e-2, .weight_decay = 0.1});
+  const Tensor loss = cross_entropy(model(x), y);
+  adam.step(gradients(loss, model.parameters()));
+  return loss;
+}
+
+TEST(StepCheckTest, TheCpuAgrees) {
+  const Report report = step(train_step);
+  EXPECT_TRUE(report.agrees()) << report;
+  ASSERT_EQ(report.devices.size(), 1U);
+  const DeviceReport& device = report.devices[0];
+  EXPECT_GT(device.kernels_checked, 30);
+  EXPECT_EQ(device.elements_skipped, 0);
+  // The loss, six gradients, six updated parameters and their twelve moments.
+  EXPECT_GE(device.results.size(), 13U);
+  EXPECT_FALSE(report.rules.empty());
+  for (const RuleResult& rule : report.rules) {
+    EXPECT_EQ(rule.verdict, Verdict::agrees) << rule.op;
+  }
+}
+
+TEST(StepCheckTest, InjectedNoisePredictsTheGradientsErrors) {
+  const Report report = step(train_step);
+  int compared = 0;
+  double actual = 0;
+  double predicted = 0;
+  for (const ResultCheck& result : report.devices[0].results) {
+    if (!result.name.starts_with("gradient")) {
+      continue;
+    }
+    ++compared;
+    EXPECT_LT(result.rms_error, 3 * result.predicted_rms) << result.name;
+    actual += std::pow(result.rms_error / result.rms, 2);
+    predicted += std::pow(result.predicted_rms / result.rms, 2);
+  }
+  EXPECT_EQ(compared, 6);
+  // One small gradient may be right by luck, all of them together not.
+  EXPECT_GT(3 * std::sqrt(actual), std::sqrt(predicted));
+}
+
+TEST(StepCheckTest, AWrongKernelIsNamedWithEveryNodeThatUsesIt) {
+  const FaultyDevice faulty = make_faulty_device(make_cpu_backend());
+  faulty.backend.plant(find_fault("matmul_drop_last_term"));
+  const Report report = step(train_step, {.devices = {faulty.device}, .gradient_rules = false});
+  EXPECT_EQ(report.verdict(), Verdict::kernel) << report;
+  for (const NodeResult& node : report.devices[0].nodes) {
+    EXPECT_EQ(node.verdict == Verdict::kernel, node.op == "matmul") << node.op << " at " << node.where;
+  }
+}
+
+/// Lets the result of one step lie on that of an earlier one which a later step still reads. Gives the step that reads.
+int overlap_live_slots(Plan& plan) {
+  for (std::size_t victim = 0; victim < plan.steps.size(); ++victim) {
+    const int slot = plan.steps[victim].output.slot;
+    Plan::Slot& held = plan.slots[static_cast<std::size_t>(slot)];
+    if (held.kind != Plan::Slot::Kind::arena) {
+      continue;
+    }
+    for (std::size_t reader = victim + 2; reader < plan.steps.size(); ++reader) {
+      const std::vector<int>& producers = plan.steps[reader].producers;
+      if (std::find(producers.begin(), producers.end(), static_cast<int>(victim)) == producers.end()) {
+        continue;
+      }
+      for (std::size_t between = victim + 1; between < reader; ++between) {
+        Plan::Slot& other = plan.slots[static_cast<std::size_t>(plan.steps[between].output.slot)];
+        if (&other != &held && other.kind == Plan::Slot::Kind::arena) {
+          other.offset = held.offset;
+          plan.arena_bytes = std::max(plan.arena_bytes, other.offset + other.bytes);
+          return plan.steps[reader].node;
+        }
+      }
+    }
+  }
+  return -1;
+}
+
+TEST(StepCheckTest, AnOverlapInTheArenaIsSeenInSituAndNotAlone) {
+  int reader = -1;
+  Options options;
+  options.gradient_rules = false;
+  options.tamper = [&](Plan& plan) { reader = overlap_live_slots(plan); };
+  const Report report = step(train_step, options);
+  ASSERT_GE(reader, 0);
+  EXPECT_EQ(report.verdict(), Verdict::in_situ) << report;
+  const NodeResult& named = report.devices[0].nodes[static_cast<std::size_t>(reader)];
+  EXPECT_EQ(named.verdict, Verdict::in_situ);
+  EXPECT_TRUE(named.isolated.passes());
+  EXPECT_NE(named.note.find("overwritten"), std::string::npos) << named.note;
+  for (const NodeResult& node : report.devices[0].nodes) {
+    EXPECT_NE(node.verdict, Verdict::kernel) << node.op;
+  }
+}
+
+TEST(StepCheckTest, LaidOutAsInThePlan) {
+  // A kernel is checked on the strides it has in the plan: here the product reads a transposed matrix.
+  const Report report = graph([](Device device) {
+    const Tensor a = random_normal({9, 33}, {.key = 1}, {.device = device});
+    const Tensor b = random_normal({7, 33}, {.key = 2}, {.device = device});
+    a.eval();
+    b.eval();
+    return std::vector<Tensor>{matmul(a, transpose(b))};
+  });
+  EXPECT_TRUE(report.agrees()) << report;
+  EXPECT_EQ(report.devices[0].elements_checked, 63);
+}
+
+TEST(StepCheckTest, RefusesWhatIsNoStep) {
+  EXPECT_THROW(step([](Device device) { return ones({3}, {.device = device}); }), ArgumentError);
+  EXPECT_THROW(step(train_step, {.devices = {}}), ArgumentError);
+  EXPECT_THROW(graph([](Device device) { return std::vector<Tensor>{arange(5, 0, 1, {.device = device})}; }),
+               ArgumentError);
+}
+
+}  // namespace
+}  // namespace twingrad::check
