@@ -17,7 +17,7 @@ program_test(digits mlp EXIT 0 OUTPUT "samples/s" ARGS --data digits ${tiny})
 program_test(csv mlp EXIT 0 OUTPUT "test accuracy" ARGS --data ${data}/digits.csv.gz --test-fraction 0.5 ${tiny})
 program_test(check mlp EXIT 0 OUTPUT "float64" ARGS --data digits --check ${tiny})
 program_test(runs mlp EXIT 0 OUTPUT "median" ARGS --data digits --runs 2 ${tiny})
-program_test(help mlp EXIT 0 OUTPUT "--device")
+program_test(help mlp EXIT 0 OUTPUT "--device" ARGS --help)
 
 program_test(mlp regression EXIT 0 OUTPUT "test rmse" ARGS ${tiny})
 program_test(target regression EXIT 0 OUTPUT "target 'age'" ARGS --data ${data}/concrete.csv --target age ${tiny})
