@@ -77,6 +77,7 @@ int run(bool wrong) {
   const tg::check::Report report = tg::check::step(train_step);
   std::cout << report;
   if (!report.agrees()) {
+    std::cerr << "the check found something: see the report\n";
     return 1;
   }
   double loss = 0;

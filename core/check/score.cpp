@@ -255,7 +255,9 @@ class StepScore {
     score.planted = node.op + " at " + node.where + ", " + node.type;
     score.named = found.named();
     score.verdict = node.verdict;
-    const bool alone = score.named.size() == 1 || node.verdict != Verdict::kernel;
+    // What follows from a wrong kernel is right on its own; no second one may be accused.
+    const bool alone = node.verdict != Verdict::kernel || score.named.size() == 1 ||
+                       found.verdict_of(score.named[1]) != Verdict::kernel;
     score.right_node = !score.named.empty() && score.named.front() == score.planted_node && alone;
     for (std::size_t c = 0; c < common_check_count; ++c) {
       const auto check = static_cast<CommonCheck>(c);

@@ -44,9 +44,9 @@ struct FaultScore {
   // In the training step, planted at one node.
   std::string planted;  ///< "matmul at score_model.cpp:131, (32, 41) float32"
   int planted_node = -1;
-  std::vector<int> named;  ///< nodes with a finding, in the graph's order
+  std::vector<int> named;  ///< nodes with a finding, the most telling verdict first, then in the graph's order
   Verdict verdict = Verdict::agrees;
-  bool right_node = false;  ///< the planted node is the first one named; a fault of a kernel names no other
+  bool right_node = false;  ///< the planted node is the first one named, and no other kernel is accused
   // In the cases, planted at every call.
   int cases_changed = 0;  ///< in which the fault changed a bit
   int cases_caught = 0;

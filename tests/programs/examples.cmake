@@ -27,6 +27,11 @@ program_test(check regression EXIT 0 OUTPUT "float64" ARGS --check ${tiny})
 
 program_test(runs moons EXIT 0 OUTPUT "decision boundary" ARGS --device cpu --epochs 2)
 
+program_test(agrees custom_op EXIT 0 OUTPUT "gradient rules: [0-9]+ checked, 0 wrong")
+program_test(wrong_gradient custom_op EXIT 1 OUTPUT "gradient rule +wrong_squareplus +at custom_op.cpp:[0-9]+"
+             ERROR "the check found something" ARGS --wrong)
+program_test(unknown_option custom_op EXIT 1 ERROR "--wrnog" ARGS --wrnog)
+
 # What a user may get wrong: the option, the device, the file, its contents.
 program_test(unknown_option mlp EXIT 1 ERROR "--epohcs" ARGS --epohcs 3)
 program_test(bad_number mlp EXIT 1 ERROR "--lr" ARGS --lr -1)
