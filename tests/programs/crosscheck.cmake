@@ -1,0 +1,13 @@
+# The command `crosscheck`: agreement, and what could not be run, with exit status 2.
+program_test(ops crosscheck EXIT 0 OUTPUT "^agrees: cpu" ARGS ops --cases 100 --seed 3 --json ops.json)
+program_test(one_op crosscheck EXIT 0 OUTPUT "12 cases" ARGS ops --op matmul --shape 33,7 --dtype float64 --cases 12)
+program_test(regression crosscheck EXIT 0 OUTPUT "agrees with float64" ARGS step --model regression --html page.html)
+program_test(moons crosscheck EXIT 0 OUTPUT "agrees with float64" ARGS step --model moons --depth 3)
+program_test(depth crosscheck EXIT 0 OUTPUT "^ +64 " ARGS depth)
+program_test(unknown_op crosscheck EXIT 2 ERROR "no op 'conv9d'; there are neg" ARGS ops --op conv9d)
+program_test(unknown_dtype crosscheck EXIT 2 ERROR "there are float32" ARGS ops --dtype float8)
+program_test(unknown_model crosscheck EXIT 2 ERROR "there are mlp, regression, moons" ARGS step --model resnet)
+program_test(unknown_device crosscheck EXIT 2 ERROR "device 'tpu'" ARGS ops --devices tpu)
+program_test(unknown_fault crosscheck EXIT 2 ERROR "no fault 'gremlin'" ARGS step --model moons --plant gremlin)
+program_test(no_replay crosscheck EXIT 2 ERROR "cannot be read" ARGS replay missing.json)
+program_test(no_command crosscheck EXIT 2 ERROR "subcommand is required")
