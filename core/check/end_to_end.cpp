@@ -86,6 +86,12 @@ double rms(const std::vector<double>& a) {
   return rms_difference(a, std::vector<double>(a.size(), 0.0));
 }
 
+/// What float64's own roundings leave where the value is 0, such as a gradient that cancels by symmetry: the noise of
+/// the dtype, scaled by the roundoffs. Nothing is amplified there.
+double rounding_of_zero(const ResultCheck& check, Dtype dtype) {
+  return std::ldexp(check.predicted_rms, significant_bits(dtype) - significant_bits(Dtype::f64));
+}
+
 void note_worst(const std::vector<double>& actual, const std::vector<double>& exact, ResultCheck& check) {
   for (std::size_t i = 0; i < actual.size(); ++i) {
     const double error = std::abs(actual[i] - exact[i]);
@@ -159,7 +165,7 @@ void check_end_to_end(const Subject& subject, const Isolated& isolated, const Op
     } else if (!(check.rms_error <= limit * check.predicted_rms)) {
       // Also where nothing is predicted to round, and where NaN turned up.
       check.verdict = Verdict::end_to_end;
-    } else if (check.predicted_rms >= check.rms && check.predicted_rms > 0) {
+    } else if (check.predicted_rms >= check.rms && check.rms > rounding_of_zero(check, exact[node].type.dtype)) {
       check.verdict = Verdict::ill_conditioned;
       check.amplifier = find_amplifier(subject, isolated, report, node, exact, options.seed);
     }

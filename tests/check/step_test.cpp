@@ -131,6 +131,24 @@ TEST(StepCheckTest, LaidOutAsInThePlan) {
   EXPECT_EQ(report.devices[0].elements_checked, 63);
 }
 
+// The sum of terms that cancel to 0 is all rounding noise, but so small that nothing is wrong with it; one that leaves
+// a rest is ill-conditioned.
+TEST(StepCheckTest, TellsACancelledValueFromOneThatIsZero) {
+  const auto verdict_of = [](double rest) {
+    const Report report = graph(
+        [rest](Device device) {
+          const Tensor x = tensor(std::vector<double>{0.3, 0.7, -0.3 - rest, -0.7}, {.dtype = f32, .device = device});
+          const Tensor y = x * tensor(std::vector<double>{1.1, 1.3, 1.1, 1.3}, {.dtype = f32, .device = device});
+          return std::vector<Tensor>{sum(y)};
+        },
+        {.gradient_rules = false});
+    return report.verdict();
+  };
+  EXPECT_EQ(verdict_of(0), Verdict::agrees);
+  EXPECT_EQ(verdict_of(1e-1), Verdict::agrees);
+  EXPECT_EQ(verdict_of(3e-8), Verdict::ill_conditioned);
+}
+
 TEST(StepCheckTest, RefusesWhatIsNoStep) {
   EXPECT_THROW(step([](Device device) { return ones({3}, {.device = device}); }), ArgumentError);
   EXPECT_THROW(step(train_step, {.devices = {}}), ArgumentError);
