@@ -122,14 +122,17 @@ std::int64_t Tensor::size(int axis) const {
 
 Tensor& Tensor::requires_grad(bool on) {
   Node& node = checked(impl_);
-  if (!node.is_leaf()) {
+  if (!node.is_leaf() && node.requires_grad) {
     throw ArgumentError("requires_grad: " + std::string(node.op->name) + " made this tensor at " +
-                        to_string(node.where) + "; only a leaf can be marked (use detach(), or retain_grad())");
+                        to_string(node.where) +
+                        " out of others that require gradients; mark those, or use detach() or retain_grad()");
   }
   if (on && !is_floating(node.dtype)) {
     throw DtypeError("requires_grad: a tensor of " + std::string(name(node.dtype)) +
                      " has no gradient; use a floating-point dtype");
   }
+  // What was computed from tensors without gradients is a leaf from here on: gradients do not go below.
+  node.cut = node.op != nullptr;
   node.requires_grad = on;
   node.owner = impl_;
   return *this;
@@ -270,8 +273,7 @@ Tensor full(const Shape& shape, double value, TensorOptions options) {
     result = broadcast_to(literal_scalar(value, options.dtype.value_or(Dtype::f32), options.device), shape);
   }
   if (options.requires_grad) {
-    result.eval();
-    result = result.detach().requires_grad(true);
+    result.requires_grad(true);
   }
   return result;
 }

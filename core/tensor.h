@@ -53,7 +53,8 @@ class Tensor {
   std::int64_t size(int axis) const;
 
   /// Marks a leaf as something to differentiate; backward() then fills grad().
-  /// Throws ArgumentError on a tensor that an op made, DtypeError on one that is not floating-point.
+  /// A tensor that ops made out of others without gradients becomes a leaf. Throws ArgumentError when one of those
+  /// requires gradients, DtypeError when this is not floating-point.
   Tensor& requires_grad(bool on);
   /// Whether gradients flow into this tensor.
   bool requires_grad() const;

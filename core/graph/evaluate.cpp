@@ -209,6 +209,9 @@ void add_waiting(std::vector<NodePtr>& targets) {
 
 void eval(const std::vector<Tensor>& tensors) {
   std::vector<NodePtr> targets = nodes_of(tensors);
+  if (std::all_of(targets.begin(), targets.end(), [](const NodePtr& node) { return node->has_value(); })) {
+    return;  // nothing runs, so nothing that waits runs along
+  }
   add_waiting(targets);
   evaluate(targets, Run::ask);
   waiting.clear();

@@ -85,6 +85,14 @@ TEST_P(GradientsTest, CotangentsWeighTheOutputs) {
   EXPECT_EQ(gradients(square(x), {x}, {.cotangent = v})[0].to_vector<double>(), (std::vector<double>{2, 40, 600}));
 }
 
+TEST_P(GradientsTest, WhatWasMadeWithoutGradientsMayBecomeALeaf) {
+  const Tensor w = (ones({3}, {.dtype = f64, .device = device()}) * 2).requires_grad(true);
+  const Tensor loss = sum(square(w));
+  EXPECT_DOUBLE_EQ(loss.item(), 12);
+  loss.backward();
+  EXPECT_EQ(w.grad().to_vector<double>(), (std::vector<double>{4, 4, 4}));
+}
+
 TEST_P(GradientsTest, RefusalsSayWhy) {
   const Tensor x = tensor(std::vector<double>{1, 2}, {.dtype = f64, .device = device(), .requires_grad = true});
   const Tensor other = scalar(1);
