@@ -137,8 +137,11 @@ void Optimizer::prepare_buffers() {
   std::vector<Tensor> fresh;
   for (Slot& slot : slots_) {
     if (slot.buffers.empty()) {
-      for (std::size_t i = 0; i < buffer_names(slot.group).size(); ++i) {
+      for (const std::string& name : buffer_names(slot.group)) {
         slot.buffers.push_back(initial_buffer(slot));
+        if (!slot.parameter.label().empty()) {
+          slot.buffers.back().label(slot.parameter.label() + "." + name);
+        }
         fresh.push_back(slot.buffers.back());
       }
     }
