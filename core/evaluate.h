@@ -42,7 +42,7 @@ std::string describe_plan(const std::vector<Tensor>& tensors);
 void assign_all(const std::vector<std::pair<Tensor, Tensor>>& handles_and_values);
 
 /// Lets `handle` take `value` now, and computes it together with whatever is evaluated next on this thread, in the same
-/// plan: running statistics.
+/// plan: running statistics. When that evaluation throws, the handle goes back to the value it had.
 void assign_later(const Tensor& handle, const Tensor& value);
 
 }  // namespace twingrad

@@ -14,8 +14,12 @@ namespace {
 
 std::atomic<Execution> execution_mode{Execution::planned};
 
-// Handles that assign_later() gave a value that no plan has run yet.
-thread_local std::vector<std::weak_ptr<detail::TensorImpl>> waiting;
+// A handle that assign_later() gave a value that no plan has run yet, and what it named before.
+struct Waiting {
+  std::weak_ptr<detail::TensorImpl> handle;
+  NodePtr before;
+};
+thread_local std::vector<Waiting> waiting;
 
 // Whether the run is an optimizer's step, which spends the graph and may write over old values.
 enum class Run : std::uint8_t { ask, step };
@@ -197,11 +201,25 @@ std::vector<NodePtr> nodes_of(const std::vector<Tensor>& tensors) {
   return nodes;
 }
 
-void add_waiting(std::vector<NodePtr>& targets) {
-  for (const auto& handle : waiting) {
-    if (const auto impl = handle.lock(); impl != nullptr) {
+// Runs the targets together with what waits. When that fails, what waited is taken back: one bad batch must neither
+// spoil running statistics nor stop every later evaluation.
+void evaluate_with_waiting(std::vector<NodePtr> targets, Run how,
+                           const std::vector<std::pair<Tensor, Tensor>>& assignments = {}) {
+  const std::vector<Waiting> taken = std::exchange(waiting, {});
+  for (const Waiting& entry : taken) {
+    if (const auto impl = entry.handle.lock(); impl != nullptr) {
       targets.push_back(impl->node);
     }
+  }
+  try {
+    evaluate(targets, how, assignments);
+  } catch (...) {
+    for (const Waiting& entry : taken) {
+      if (const auto impl = entry.handle.lock(); impl != nullptr && !impl->node->has_value()) {
+        impl->node = entry.before;
+      }
+    }
+    throw;
   }
 }
 
@@ -212,9 +230,7 @@ void eval(const std::vector<Tensor>& tensors) {
   if (std::all_of(targets.begin(), targets.end(), [](const NodePtr& node) { return node->has_value(); })) {
     return;  // nothing runs, so nothing that waits runs along
   }
-  add_waiting(targets);
-  evaluate(targets, Run::ask);
-  waiting.clear();
+  evaluate_with_waiting(std::move(targets), Run::ask);
 }
 
 void set_execution(Execution mode) {
@@ -267,9 +283,7 @@ void assign_all(const std::vector<std::pair<Tensor, Tensor>>& handles_and_values
     capture->assignments.insert(capture->assignments.end(), handles_and_values.begin(), handles_and_values.end());
     return;
   }
-  add_waiting(targets);
-  evaluate(targets, Run::step, handles_and_values);
-  waiting.clear();
+  evaluate_with_waiting(std::move(targets), Run::step, handles_and_values);
   for (const auto& [handle, value] : handles_and_values) {
     const NodePtr after = value.node();
     const Node& before = *handle.node();
@@ -284,11 +298,17 @@ void assign_all(const std::vector<std::pair<Tensor, Tensor>>& handles_and_values
 }
 
 void assign_later(const Tensor& handle, const Tensor& value) {
+  if (Capture* capture = CaptureScope::active(); capture != nullptr) {
+    capture->assignments.emplace_back(handle, value);
+    return;
+  }
   Tensor target = handle;
+  NodePtr before = target.node();
   target.assign(value);
-  const auto same = [&](const std::weak_ptr<detail::TensorImpl>& other) { return other.lock() == target.impl(); };
+  const auto same = [&](const Waiting& other) { return other.handle.lock() == target.impl(); };
+  // Of several assignments in a row the first one's value is what to go back to.
   if (std::none_of(waiting.begin(), waiting.end(), same)) {
-    waiting.push_back(target.impl());
+    waiting.push_back({target.impl(), std::move(before)});
   }
 }
 
