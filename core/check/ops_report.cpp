@@ -1,6 +1,7 @@
 // What the check of all ops found, as text and JSON, and the list of what it covers.
 #include <twingrad/check/op_cases.h>
 #include <twingrad/check/ops.h>
+#include <twingrad/check/report_words.h>
 #include <twingrad/ops/rows.h>
 #include <nlohmann/json.hpp>
 
@@ -13,14 +14,6 @@ namespace twingrad::check {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string grouped(std::int64_t n) {
-  std::string digits = std::to_string(n);
-  for (auto i = static_cast<std::ptrdiff_t>(digits.size()) - 3; i > 0; i -= 3) {
-    digits.insert(static_cast<std::size_t>(i), ",");
-  }
-  return digits;
-}
 
 std::string short_number(double x) {
   char text[32];
@@ -68,10 +61,10 @@ std::string reason(const Op& op, Dtype dtype, Stage stage) {
 
 std::string evidence_text(const Evidence& evidence, Stage stage) {
   const Evidence::Count& count = evidence.by_stage[static_cast<std::size_t>(stage)];
-  std::string text = grouped(count.cases) + " cases, " + grouped(count.elements) + " elements";
+  std::string text = check::count(count.cases) + " cases, " + check::count(count.elements) + " elements";
   const std::int64_t rules =
       stage == Stage::backward ? evidence.rules : (stage == Stage::second ? evidence.second_rules : 0);
-  return rules == 0 ? text : text + ", " + grouped(rules) + " by dual numbers";
+  return rules == 0 ? text : text + ", " + check::count(rules) + " by dual numbers";
 }
 
 std::vector<const Op*> rows_with(const std::vector<const Op*>& custom) {
@@ -165,11 +158,11 @@ std::string to_text(const OpsReport& report) {
   out << (report.agrees() ? "agrees" : (report.failures.empty() ? "nothing was checked" : "DISAGREES")) << ": "
       << report.device << " (" << report.description << ") against float64\n"
       << "  seed " << report.seed << ", false-alarm budget " << short_number(report.false_alarm) << "\n  "
-      << grouped(report.cases) << " cases (" << grouped(report.empty_cases) << " of them empty), "
-      << grouped(report.kernels) << " kernels, " << grouped(report.elements) << " elements compared, "
-      << grouped(report.elements_skipped) << " skipped\n  " << grouped(report.rules) << " gradient rules and "
-      << grouped(report.second_rules) << " second derivatives by dual numbers, " << grouped(report.in_situ_cases)
-      << " cases in their real plans\n  " << grouped(report.drifts)
+      << check::count(report.cases) << " cases (" << check::count(report.empty_cases) << " of them empty), "
+      << check::count(report.kernels) << " kernels, " << check::count(report.elements) << " elements compared, "
+      << check::count(report.elements_skipped) << " skipped\n  " << check::count(report.rules) << " gradient rules and "
+      << check::count(report.second_rules) << " second derivatives by dual numbers, "
+      << check::count(report.in_situ_cases) << " cases in their real plans\n  " << check::count(report.drifts)
       << " warnings: roundings that drift, inside the worst case\n  largest error " << short_number(report.worst_ratio)
       << " of its bound";
   if (!report.worst_use.empty()) {
@@ -177,7 +170,7 @@ std::string to_text(const OpsReport& report) {
   }
   out << "\n  " << short_number(report.seconds) << " s\n";
   for (const auto& [why, count] : report.skips) {
-    out << "  skipped " << grouped(count) << ": " << why << '\n';
+    out << "  skipped " << check::count(count) << ": " << why << '\n';
   }
   for (std::size_t i = 0; i < std::min(most, report.failures.size()); ++i) {
     const OpFailure& failure = report.failures[i];
