@@ -50,6 +50,10 @@ void* FakeBackend::allocate(std::size_t bytes) {
   }
   allocated_ += bytes;
   std::memset(real, 0xff, bytes);
+  {
+    const std::lock_guard lock(mutex_);
+    live_.insert(real);
+  }
   return to_fake(real);
 }
 
@@ -57,7 +61,14 @@ void FakeBackend::deallocate(void* memory, std::size_t bytes) noexcept {
   // Work that was queued before may still use it.
   allocated_ -= bytes;
   enqueue_held();
-  enqueue([this, memory, bytes] { cpu_->deallocate(to_real(memory), bytes); });
+  enqueue([this, memory, bytes] {
+    void* const real = to_real(memory);
+    {
+      const std::lock_guard lock(mutex_);
+      live_.erase(real);
+    }
+    cpu_->deallocate(real, bytes);
+  });
 }
 
 void FakeBackend::copy_from_host(void* target, const void* source, std::size_t bytes) {
