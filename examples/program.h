@@ -71,7 +71,8 @@ inline int run_program(CLI::App& app, int argc, char** argv, const std::function
 /// The device asked for, checked before any work is done.
 inline tg::Device open_device(const CommonOptions& options) {
   const tg::Device device = tg::Device::parse(options.device);
-  std::cout << "device " << device.name() << ": " << device.description() << '\n';
+  const std::string description = device.description();  // throws before anything is printed
+  std::cout << "device " << device.name() << ": " << description << '\n';
   return device;
 }
 
