@@ -84,9 +84,9 @@ class Module {
   /// Adds a child, which the module owns from now on.
   template <class Child>
   Child& register_module(const std::string& name, std::unique_ptr<Child> child) {
-    Child& added = *child;
-    add_child(name, std::move(child));
-    return added;
+    Child* const added = child.get();
+    add_child(name, std::move(child));  // refuses one that is not there
+    return *added;
   }
   /// Makes a child out of its constructor's arguments and adds it.
   template <class Child, class... Arguments>
