@@ -9,13 +9,14 @@ option(TWINGRAD_WERROR "Warnings are errors" ${PROJECT_IS_TOP_LEVEL})
 option(TWINGRAD_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(TWINGRAD_BUILD_EXAMPLES "Build the examples" ${PROJECT_IS_TOP_LEVEL})
 option(TWINGRAD_BUILD_BENCH "Build the benchmarks" OFF)
+set(TWINGRAD_BENCH_TORCH "" CACHE PATH "Folder of a Python environment's torch package: LibTorch beside our training step")
 option(TWINGRAD_INSTALL "Make install rules" ${PROJECT_IS_TOP_LEVEL})
 set(TWINGRAD_SANITIZE "" CACHE STRING "Sanitizers for every target: address, undefined, address,undefined or thread")
 set_property(CACHE TWINGRAD_SANITIZE PROPERTY STRINGS "" address undefined address,undefined thread)
 
 set(switches TWINGRAD_PTXAS_INFO TWINGRAD_NATIVE TWINGRAD_WERROR TWINGRAD_BUILD_TESTS TWINGRAD_BUILD_EXAMPLES
              TWINGRAD_BUILD_BENCH TWINGRAD_INSTALL)
-set(choices TWINGRAD_CUDA TWINGRAD_CUDA_ARCHITECTURES TWINGRAD_SANITIZE)
+set(choices TWINGRAD_BENCH_TORCH TWINGRAD_CUDA TWINGRAD_CUDA_ARCHITECTURES TWINGRAD_SANITIZE)
 set(found_by_configure TWINGRAD_CCACHE TWINGRAD_CLANG_FORMAT)
 
 get_cmake_property(all_variables CACHE_VARIABLES)

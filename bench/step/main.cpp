@@ -1,0 +1,138 @@
+// The training-step benchmark: our training step beside those of other libraries, interleaved in one run.
+//
+//   stepbench run --python .peers/bin/python --json results.json
+//   stepbench run --works moons,digits --systems twingrad,jax-scan --quick
+//   stepbench list
+//
+// Exit code 0: done; 2: could not run.
+#include <twingrad/error.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <thread>
+
+#include "bench/step/report.h"
+#include "bench/step/run_work.h"
+
+using namespace stepbench;
+
+namespace {
+
+enum ExitCode : int { done = 0, could_not_run = 2 };
+
+struct Arguments {
+  std::vector<std::string> works;
+  std::vector<std::string> systems;
+  std::string works_file = STEPBENCH_SOURCE "/works.json";
+  std::string python;
+  std::string json;
+  std::string folder;
+  bool quick = false;
+  Settings settings;
+};
+
+std::vector<SystemSpec> available(const std::vector<SystemSpec>& systems, const Places& places,
+                                  nlohmann::ordered_json& left_out) {
+  std::vector<SystemSpec> result;
+  for (const SystemSpec& spec : systems) {
+    const std::string why = why_left_out(spec, places);
+    if (why.empty()) {
+      result.push_back(spec);
+    } else {
+      std::cout << "LEFT OUT: " << spec.name << ": " << why << '\n';
+      left_out.push_back({{"system", spec.name}, {"reason", why}});
+    }
+  }
+  return result;
+}
+
+int run(Arguments& arguments) {
+  Settings& settings = arguments.settings;
+  const std::vector<Work> works = choose_works(read_works(arguments.works_file, settings.device), arguments.works);
+  const std::vector<SystemSpec> chosen = choose_systems(arguments.systems);
+  if (arguments.quick) {
+    settings.starts = 1;
+    settings.repeats = 9;
+    settings.repeat_seconds = 0.02;
+    settings.budget_seconds = 10;
+  }
+  settings.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  settings.places.python = arguments.python;
+  settings.places.peers = STEPBENCH_SOURCE "/peers";
+  settings.places.binaries = std::filesystem::read_symlink("/proc/self/exe").parent_path();
+  settings.progress = [](const std::string& what) { std::fprintf(stderr, "%s\n", what.c_str()); };
+
+  std::string pattern = (std::filesystem::temp_directory_path() / "stepbench-XXXXXX").string();
+  if (mkdtemp(pattern.data()) == nullptr) {
+    throw twingrad::IoError("cannot make a folder like " + pattern);
+  }
+  settings.folder = pattern;
+  nlohmann::ordered_json left_out = nlohmann::ordered_json::array();
+  const std::vector<SystemSpec> systems = available(chosen, settings.places, left_out);
+  nlohmann::ordered_json all = {{"format", 1}, {"left_out", left_out}, {"works", nlohmann::ordered_json::array()}};
+  for (const Work& work : works) {
+    const WorkResult result = run_work(work, systems, settings);
+    std::cout << to_table(result) << std::flush;
+    all["works"].push_back(to_json(result));
+  }
+  std::filesystem::remove_all(settings.folder);
+  if (!arguments.json.empty()) {
+    std::ofstream out(arguments.json);
+    out << all.dump(1) << '\n';
+    out.close();
+    if (!out) {
+      throw twingrad::IoError("cannot write " + arguments.json + "; give --json a path that can be written");
+    }
+  }
+  return done;
+}
+
+int list(Arguments& arguments) {
+  for (const Work& work : read_works(arguments.works_file, arguments.settings.device)) {
+    std::printf("%-24s batch %lld, %.3g FLOP, %.3g bytes\n", work.name.c_str(), static_cast<long long>(work.batch),
+                step_flops(work), step_bytes(work));
+  }
+  for (const SystemSpec& spec : catalogue()) {
+    std::printf("%-24s %s: %s\n", spec.name.c_str(), name(spec.role), spec.description.c_str());
+  }
+  return done;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Training steps of several libraries, interleaved");
+  app.require_subcommand(1);
+  Arguments arguments;
+  if (const char* python = std::getenv("TWINGRAD_BENCH_PYTHON")) {
+    arguments.python = python;
+  }
+  CLI::App* run_command = app.add_subcommand("run", "Runs works on systems");
+  run_command->add_option("--works", arguments.works, "With commas; all of this device without")->delimiter(',');
+  run_command->add_option("--systems", arguments.systems, "With commas; all that are installed without")
+      ->delimiter(',');
+  run_command->add_option("--python", arguments.python, "Interpreter with torch and jax ($TWINGRAD_BENCH_PYTHON)");
+  run_command->add_option("--json", arguments.json, "Write all that was measured to this file");
+  run_command->add_option("--starts", arguments.settings.starts, "Processes of each system")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  run_command->add_option("--repeats", arguments.settings.repeats, "Turns of each process")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  run_command->add_flag("--quick", arguments.quick, "One start, few and short turns");
+  CLI::App* list_command = app.add_subcommand("list", "What works and systems there are");
+  try {
+    app.parse(argc, argv);
+    return run_command->parsed() ? run(arguments) : list_command->parsed() ? list(arguments) : could_not_run;
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? done : could_not_run;
+  } catch (const std::exception& error) {
+    std::cerr << "error: " << error.what() << '\n';
+  }
+  return could_not_run;
+}

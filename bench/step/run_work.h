@@ -1,0 +1,73 @@
+// Runs one work on all systems: starts them, holds their results against each other, and lets them take turns.
+//
+//   const stepbench::WorkResult result = stepbench::run_work(work, systems, settings, progress);
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "bench/step/systems.h"
+#include "bench/step/work.h"
+
+namespace stepbench {
+
+struct Settings {
+  Places places;
+  std::string device = "cpu";
+  int threads = 1;               ///< all of the machine's
+  int starts = 3;                ///< processes of each system, one after another
+  int repeats = 20;              ///< turns of each process
+  double repeat_seconds = 0.05;  ///< how long a turn lasts at least
+  double budget_seconds = 40;    ///< of all turns of one process: bounds the repeats of slow works
+  std::string folder;            ///< for data, logs and compilers' caches
+  std::function<void(const std::string&)> progress = [](const std::string&) {};
+};
+
+/// One system at one thread setting.
+struct EntryResult {
+  std::string name;  ///< "jax-scan@2"
+  std::string system;
+  Role role = Role::peer;
+  std::string description;
+  int threads = 1;
+  std::string version;
+  std::string flags;
+  std::string precision;
+  std::int64_t steps = 0;                ///< per turn
+  std::vector<double> step_seconds;      ///< turn after turn, of all starts
+  std::vector<double> ready_seconds;     ///< per start: process started, libraries and data loaded
+  std::vector<double> first_step_seconds;  ///< per start: the same and the first step done; compilers' caches are empty
+                                           ///< at the first start
+  std::int64_t peak_memory = 0;
+  std::vector<double> losses;
+  std::string weights;      ///< checksum after these losses
+  double loss_error = 0;    ///< largest difference from float64's losses, as a share of how far those moved
+  double output_error = 0;  ///< of the first forward pass, root mean square, relative to float64
+  std::string failure;      ///< why it has no times; empty when it has
+};
+
+struct WorkResult {
+  Work work;
+  std::vector<EntryResult> entries;
+  std::vector<double> reference_losses;  ///< ours in float64
+  double foreign_load = 0;               ///< CPUs that other programs kept busy meanwhile
+};
+
+/// Unit roundoff of float32 and TF32; outputs must be nearer to the first than to the second.
+inline constexpr double float32_roundoff = 0x1p-24;
+inline constexpr double tf32_roundoff = 0x1p-11;
+/// The largest `output_error` that float32 products may have: halfway between the two in orders of magnitude.
+double output_error_limit();
+/// Losses must agree to this share of how far training moved them: 0.1 % more learning rate would show.
+inline constexpr double loss_error_limit = 1e-3;
+
+/// max |loss - reference| / (max reference - min reference). Throws ArgumentError when the counts differ.
+double loss_error(const std::vector<double>& losses, const std::vector<double>& reference);
+/// Root mean square difference relative to the root mean square of the reference.
+double relative_error(const std::vector<double>& values, const std::vector<double>& reference);
+
+WorkResult run_work(const Work& work, const std::vector<SystemSpec>& systems, const Settings& settings);
+
+}  // namespace stepbench

@@ -1,0 +1,118 @@
+// Our own systems: the training step as a user writes it, and the controls beside it.
+//
+//   plain        the plain loop: graph built anew each step, plan found in the cache
+//   op-by-op     the control without plan, arena and in-place writes
+//   float64      the reference that everybody's losses are held against
+#include <omp.h>
+#include <twingrad/twingrad.h>
+
+#include "bench/systems/serve.h"
+
+namespace tg = twingrad;
+
+namespace {
+
+tg::Tensor loss_of(const std::string& loss, const tg::Tensor& output, const tg::Tensor& y) {
+  if (loss == "mse") {
+    return tg::mse_loss(output, y);
+  }
+  if (loss == "cross_entropy") {
+    return tg::cross_entropy(output, y);
+  }
+  if (loss == "binary_cross_entropy") {
+    return tg::binary_cross_entropy_with_logits(output, y);
+  }
+  throw tg::ArgumentError("there is no loss '" + loss + "'");
+}
+
+class TwingradStep : public bench::System {
+ public:
+  explicit TwingradStep(const bench::Arguments& arguments)
+      : work_(arguments.work),
+        device_(tg::Device::parse(arguments.device)),
+        dtype_(arguments.mode == "float64" ? tg::f64 : tg::f32),
+        model_(work_.sizes, {.activation = tg::nn::Activation::relu}) {
+    omp_set_num_threads(arguments.threads);
+    if (arguments.mode == "op-by-op") {
+      tg::set_execution(tg::Execution::op_by_op);
+    }
+    const tg::NamedTensors data = tg::io::load(arguments.data);
+    model_.to(dtype_);
+    model_.to(device_);
+    std::size_t layer = 0;
+    for (auto& [name, parameter] : model_.named_parameters()) {
+      const bool weight = name.ends_with("weight");
+      const std::string key = "layer" + std::to_string(layer) + (weight ? ".weight" : ".bias");
+      initial_.emplace_back(name, tg::find(data, key).to(dtype_).to(device_));
+      layer += weight ? 0 : 1;
+    }
+    const tg::Tensor& x = tg::find(data, "x");
+    const tg::Tensor& y = tg::find(data, "y");
+    for (std::int64_t b = 0; b < work_.batches; ++b) {
+      const std::int64_t first = b * work_.batch;
+      tg::Tensor rows = tg::contiguous(tg::slice(x, 0, first, first + work_.batch)).to(dtype_).to(device_);
+      tg::Tensor targets = tg::contiguous(tg::slice(y, 0, first, first + work_.batch)).to(device_);
+      if (targets.dtype() == tg::f32) {
+        targets = targets.to(dtype_);
+      }
+      tg::eval({rows, targets});
+      batches_.push_back({rows, targets});
+    }
+    reset();
+  }
+
+  nlohmann::json describe() const override {
+    return {{"version", "twingrad"}, {"flags", device_.description()}};
+  }
+
+  void reset() override {
+    model_.load_state(initial_);
+    adam_.emplace(model_.parameters(), tg::optim::AdamOptions{.lr = work_.lr,
+                                                              .beta1 = work_.beta1,
+                                                              .beta2 = work_.beta2,
+                                                              .eps = work_.eps});
+    next_ = 0;
+  }
+
+  void step_many(std::int64_t count) override {
+    for (std::int64_t i = 0; i < count; ++i) {
+      const auto& [x, y] = batches_[next_++ % batches_.size()];
+      loss_ = loss_of(work_.loss, model_(x), y);
+      adam_->step(tg::gradients(loss_, model_.parameters()));
+    }
+  }
+
+  void synchronize() override { tg::synchronize(device_); }
+  double last_loss() override { return loss_.item(); }
+
+  std::vector<std::vector<float>> weights() override {
+    std::vector<std::vector<float>> all;
+    for (const tg::Tensor& parameter : model_.parameters()) {
+      all.push_back(parameter.to_vector<float>());
+    }
+    return all;
+  }
+
+  std::vector<double> outputs(std::int64_t rows) override {
+    return tg::slice(model_(batches_[0].x), 0, 0, std::min(rows, work_.batch)).to_vector<double>();
+  }
+
+ private:
+  bench::WorkFile work_;
+  tg::Device device_;
+  tg::Dtype dtype_;
+  tg::nn::Mlp model_;
+  tg::NamedTensors initial_;
+  std::vector<tg::data::Batch> batches_;
+  std::optional<tg::optim::Adam> adam_;
+  tg::Tensor loss_;
+  std::size_t next_ = 0;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return bench::serve(argc, argv, {"plain", "op-by-op", "float64"}, [](const bench::Arguments& arguments) {
+    return std::make_unique<TwingradStep>(arguments);
+  });
+}
