@@ -1,6 +1,5 @@
-// Family::elementwise: one dense loop per formula and element type, which the compiler vectorises. Operands that are
-// strided, and the 16-bit floats, are brought block by block into a small buffer in the first-level cache, so that
-// they run through the same loops.
+// Family::elementwise: operands that are strided, and the 16-bit floats, are brought block by block into a small buffer
+// in the first-level cache, so that everything runs through the dense loops of elementwise_loops.h.
 #include <twingrad/formulas.h>
 #include <twingrad/op.h>
 
@@ -8,13 +7,11 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <string>
-#include <tuple>
-#include <utility>
 #include <vector>
 
 #include "cpu/contiguous.h"
 #include "cpu/convert.h"
+#include "cpu/elementwise_loops.h"
 #include "cpu/families.h"
 #include "cpu/parallel.h"
 #include "cpu/strided.h"
@@ -22,112 +19,11 @@
 namespace twingrad::cpu {
 namespace {
 
-using namespace formulas;
+using formulas::Parameters;
 
-constexpr std::size_t max_arity = 3;
 constexpr std::int64_t block = 512;  // elements; 4 KiB of the widest type per operand
 /// From this many elements on a transposed operand is made contiguous first.
 constexpr std::int64_t worth_a_copy = 4096;
-
-using Operands = std::array<const void*, max_arity>;
-
-/// output[i] = formula(operands[i]...) for i < n. Bit i of `scalars`: operand i is one value.
-using DenseLoop = void (*)(std::int64_t n, void* output, const Operands& operands, unsigned scalars,
-                           const Parameters& parameters);
-
-template <class Formula, class T>
-using output_t = std::conditional_t<Formula::gives == Gives::boolean, bool, T>;
-template <class Formula, class T, std::size_t I>
-using input_t = std::conditional_t<std::is_same_v<Formula, Where> && I == 0, bool, T>;
-
-template <class Formula, class T, unsigned Scalars, std::size_t... I>
-void dense_loop(std::int64_t n, void* output, const Operands& operands, const Parameters& parameters,
-                std::index_sequence<I...>) {
-  auto* out = static_cast<output_t<Formula, T>*>(output);
-  const auto in = std::make_tuple(static_cast<const input_t<Formula, T, I>*>(operands[I])...);
-  // Read before the loop: the compiler cannot know that the output leaves single values alone.
-  const auto first = std::make_tuple(*std::get<I>(in)...);
-  const Parameters p = parameters;
-#pragma GCC ivdep
-  for (std::int64_t i = 0; i < n; ++i) {
-    out[i] = Formula::apply((((Scalars >> I) & 1U) != 0 ? std::get<I>(first) : std::get<I>(in)[i])..., p);
-  }
-}
-
-template <class Formula, class T>
-void dense(std::int64_t n, void* output, const Operands& operands, unsigned scalars, const Parameters& parameters) {
-  constexpr std::make_index_sequence<static_cast<std::size_t>(Formula::arity)> all;
-  if constexpr (Formula::arity == 1) {
-    dense_loop<Formula, T, 0>(n, output, operands, parameters, all);
-  } else if constexpr (Formula::arity == 2) {
-    switch (scalars) {
-      case 1:
-        return dense_loop<Formula, T, 1>(n, output, operands, parameters, all);
-      case 2:
-        return dense_loop<Formula, T, 2>(n, output, operands, parameters, all);
-      default:
-        return dense_loop<Formula, T, 0>(n, output, operands, parameters, all);
-    }
-  } else {
-    switch (scalars) {
-      case 2:
-        return dense_loop<Formula, T, 2>(n, output, operands, parameters, all);
-      case 4:
-        return dense_loop<Formula, T, 4>(n, output, operands, parameters, all);
-      case 6:
-        return dense_loop<Formula, T, 6>(n, output, operands, parameters, all);
-      default:
-        return dense_loop<Formula, T, 0>(n, output, operands, parameters, all);
-    }
-  }
-}
-
-/// Whether dense() has a loop for this pattern of single values.
-bool has_pattern(int arity, unsigned scalars) {
-  return arity == 1 ? scalars == 0 : (arity == 2 ? scalars != 3 : (scalars & 1U) == 0);
-}
-
-struct Row {
-  std::array<DenseLoop, 8> loops{};  // by dtype; null where the formula does not take it
-  int arity = 0;
-  bool gives_bool = false;
-  bool first_is_bool = false;
-  double nanoseconds = 0.2;
-};
-
-template <class Formula>
-inline constexpr bool calls_library =
-    index_in<Formula, std::tuple<Exp, Expm1, Log, Log1p, Sin, Cos, Tanh, Sigmoid, LogSigmoid, Elu, Gelu, GeluTanh, Silu,
-                                 Softplus, Erf, PowScalar, Pow, Formula>>::value < 17;
-
-template <class Formula, class T>
-constexpr void enter(Row& row) {
-  if constexpr (accepts<T>(Formula::takes)) {
-    row.loops[static_cast<std::size_t>(dtype_of_v<T>)] = &dense<Formula, T>;
-  }
-}
-
-template <class Formula>
-constexpr Row row_of() {
-  Row row;
-  enter<Formula, float>(row);
-  enter<Formula, double>(row);
-  enter<Formula, std::int32_t>(row);
-  enter<Formula, std::int64_t>(row);
-  enter<Formula, std::uint8_t>(row);
-  enter<Formula, bool>(row);
-  row.arity = Formula::arity;
-  row.gives_bool = Formula::gives == Gives::boolean;
-  row.first_is_bool = std::is_same_v<Formula, Where>;
-  row.nanoseconds = calls_library<Formula> ? 5.0 : 0.2;
-  return row;
-}
-
-template <class... Formula>
-constexpr std::array<Row, sizeof...(Formula)> rows_of(std::tuple<Formula...>*) {
-  return {row_of<Formula>()...};
-}
-constexpr auto table = rows_of(static_cast<Formulas*>(nullptr));
 
 // Bringing operands into a dense buffer, in the type the formula computes in.
 
@@ -189,7 +85,7 @@ class Runner {
       scalars |= strides[i] == 0 ? 1U << i : 0U;
     }
     // A run of one element may count as dense or as single values.
-    if (whole && (n == 1 || has_pattern(row_.arity, scalars))) {
+    if (whole && (n == 1 || row_.takes(scalars))) {
       loop_(n, target(flat), operands, n == 1 ? 0U : scalars, parameters_);
       return;
     }
@@ -240,10 +136,10 @@ class Runner {
 }  // namespace
 
 void elementwise(const KernelCall& call) {
-  const Row& row = table.at(static_cast<std::size_t>(call.op->kernel));
+  const Row& row = row_of(call.op->kernel);
   const Dtype dtype = call.inputs.back().dtype;
   const Dtype computed = dtype == Dtype::bf16 || dtype == Dtype::f16 ? Dtype::f32 : dtype;
-  const DenseLoop loop = row.loops[static_cast<std::size_t>(computed)];
+  const DenseLoop loop = row.loop(computed);
   if (loop == nullptr) {
     refuse_dtype(call, dtype);
   }

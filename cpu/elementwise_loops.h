@@ -1,0 +1,46 @@
+// The dense loops of Family::elementwise, one per formula and element type: every operand is contiguous or one value,
+// in the type the formula computes in. What brings operands into that form (elementwise.cpp) calls them by this table.
+//
+//   const Row& row = row_of(call.op->kernel);
+//   if (DenseLoop loop = row.loop(Dtype::f32); loop != nullptr && row.takes(scalars)) {
+//     loop(n, output, {x, y}, scalars, parameters);
+//   }
+#pragma once
+
+#include <twingrad/dtype.h>
+#include <twingrad/formulas.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace twingrad::cpu {
+
+inline constexpr std::size_t max_arity = 3;
+using Operands = std::array<const void*, max_arity>;
+
+/// output[i] = formula(operands[i]...) for i < n. Bit i of `scalars`: operand i is one value. The output may be an
+/// operand, but not lie across one.
+using DenseLoop = void (*)(std::int64_t n, void* output, const Operands& operands, unsigned scalars,
+                           const formulas::Parameters& parameters);
+
+/// An elementwise formula as the CPU runs it.
+struct Row {
+  std::array<DenseLoop, 8> loops{};  ///< by dtype
+  int arity = 0;
+  bool gives_bool = false;
+  bool first_is_bool = false;
+  double nanoseconds = 0.2;  ///< of one element, about
+
+  /// The loop that computes in `dtype` (its last input's; float32 for the 16-bit floats); null: there is none.
+  DenseLoop loop(Dtype dtype) const { return loops.at(static_cast<std::size_t>(dtype)); }
+  /// Whether the loops know this pattern of single values. Never where all operands are one value.
+  bool takes(unsigned scalars) const {
+    return arity == 1 ? scalars == 0 : (arity == 2 ? scalars != 3 : (scalars & 1U) == 0);
+  }
+};
+
+/// The row of an elementwise op's `kernel`, the formula's index in formulas::Formulas.
+const Row& row_of(int kernel);
+
+}  // namespace twingrad::cpu
