@@ -1,10 +1,10 @@
 #include <twingrad/check/compare.h>
+#include <twingrad/check/compare_pieces.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <limits>
-#include <vector>
 
 namespace twingrad::check {
 namespace {
@@ -54,89 +54,122 @@ bool same_bits(double a, double b) {
   return a == b && std::signbit(a) == std::signbit(b);
 }
 
-double largest_of(Dtype dtype) {
+}  // namespace
+
+double edge_of(Dtype dtype) {
+  const auto edge = [](double largest, int bits) { return largest * (1 + std::ldexp(1.0, -bits)); };
   switch (dtype) {
     case Dtype::f16:
-      return 65504.0;
+      return edge(65504.0, 11);
     case Dtype::bf16:
-      return 0x1.fep127;
+      return edge(0x1.fep127, 8);
     case Dtype::f32:
-      return static_cast<double>(std::numeric_limits<float>::max());
+      return edge(static_cast<double>(std::numeric_limits<float>::max()), 24);
     default:
       return std::numeric_limits<double>::max();
   }
 }
 
-}  // namespace
+double bound_of(const Tracked& due, int bits, double lambda) {
+  const double statistical = lambda * due.sigma() + due.library;
+  return std::min(statistical, due.worst) + std::ldexp(due.worst, 2 - bits);
+}
 
 double lambda_for(std::int64_t n, double delta) {
   return std::sqrt(2 * std::log(2 * static_cast<double>(std::max<std::int64_t>(n, 1)) / delta));
 }
 
+void compare_element(double actual, const Tracked& due, std::int64_t i, Dtype dtype, double lambda,
+                     PartialComparison& into) {
+  Comparison& result = into.seen;
+  if (due.overflow) {
+    ++result.skipped;
+    return;
+  }
+  ++result.checked;
+  const int bits = std::max(significant_bits(dtype), 1);
+  // Beyond the output's range the rounded result is an infinity; at the edge it may be either.
+  const double edge = edge_of(dtype);
+  const bool may_leave = is_floating(dtype) && std::isfinite(due.value) && std::abs(due.value) + due.worst >= edge;
+  const bool may_stay = std::abs(due.value) - due.worst <= edge;
+  const bool leaves = may_leave && (!may_stay || !std::isfinite(actual));
+  const double value = leaves ? std::copysign(std::numeric_limits<double>::infinity(), due.value) : due.value;
+  if (!std::isfinite(value) || !std::isfinite(actual)) {
+    if (std::isnan(value) ? !std::isnan(actual) : !(actual == value)) {
+      into.not_finite = true;
+      count_outside(result, i);
+      note(result, i, actual, value, 0, std::numeric_limits<double>::infinity());
+    }
+    return;
+  }
+  const double error = std::abs(actual - value);
+  const double bound = bound_of(due, bits, lambda);
+  result.max_error = std::max(result.max_error, error);
+  count_ulps(result, ulps_between(actual, value, bits));
+  into.squares += error * error;
+  into.variances += due.variance + due.library * due.library;
+  note(result, i, actual, value, bound, error == 0 ? 0 : error / bound);
+  if (!(error <= bound)) {
+    count_outside(result, i);
+    (error <= due.worst ? into.drift : into.outside) = true;
+  }
+}
+
+void join(PartialComparison& into, const PartialComparison& next) {
+  Comparison& all = into.seen;
+  const Comparison& more = next.seen;
+  all.checked += more.checked;
+  all.skipped += more.skipped;
+  all.outside += more.outside;
+  all.max_error = std::max(all.max_error, more.max_error);
+  if (more.worst_index >= 0) {
+    note(all, more.worst_index, more.worst_actual, more.worst_expected, more.worst_bound, more.max_ratio);
+  }
+  const auto add = [](auto& to, const auto& from) {
+    for (std::size_t i = 0; i < to.size(); ++i) {
+      to[i] += from[i];
+    }
+  };
+  add(all.ulps, more.ulps);
+  if (more.outside != 0) {
+    add(all.outside_mod_32, more.outside_mod_32);
+    add(all.outside_mod_128, more.outside_mod_128);
+  }
+  into.squares += next.squares;
+  into.variances += next.variances;
+  into.not_finite = into.not_finite || next.not_finite;
+  into.drift = into.drift || next.drift;
+  into.outside = into.outside || next.outside;
+}
+
+Comparison concluded(const PartialComparison& all, const CompareOptions& options) {
+  Comparison result = all.seen;
+  result.rms_ratio = all.squares == 0 ? 0 : std::sqrt(all.squares / all.variances);
+  const bool tile = options.order_known && !(result.rms_ratio <= options.tile_limit);
+  if (result.checked == 0) {
+    result.finding = Finding::nothing_checked;
+  } else if (all.not_finite) {
+    result.finding = Finding::not_finite;
+  } else if (all.outside) {
+    result.finding = Finding::element;
+  } else {
+    result.finding = tile ? Finding::tile : (all.drift ? Finding::drift : Finding::none);
+  }
+  return result;
+}
+
 Comparison compare(std::span<const double> actual, std::span<const Tracked> expected, Dtype dtype,
                    const CompareOptions& options) {
-  Comparison result;
   if (actual.size() != expected.size()) {
+    Comparison result;
     result.finding = Finding::size;
     return result;
   }
-  bool not_finite = false;
-  bool drift = false;
-  double squares = 0;
-  double variances = 0;
-  const int bits = std::max(significant_bits(dtype), 1);
+  PartialComparison part;
   for (std::size_t e = 0; e < actual.size(); ++e) {
-    const auto i = static_cast<std::int64_t>(e);
-    const Tracked& due = expected[e];
-    const double got = actual[e];
-    if (due.overflow) {
-      ++result.skipped;
-      continue;
-    }
-    ++result.checked;
-    // Beyond the output's range the rounded result is an infinity; at the edge it may be either.
-    const double edge = largest_of(dtype) * (1 + std::ldexp(1.0, -bits));
-    const bool may_leave = is_floating(dtype) && std::isfinite(due.value) && std::abs(due.value) + due.worst >= edge;
-    const bool may_stay = std::abs(due.value) - due.worst <= edge;
-    const bool leaves = may_leave && (!may_stay || !std::isfinite(got));
-    const double value = leaves ? std::copysign(std::numeric_limits<double>::infinity(), due.value) : due.value;
-    if (!std::isfinite(value) || !std::isfinite(got)) {
-      if (std::isnan(value) ? !std::isnan(got) : !(got == value)) {
-        not_finite = true;
-        count_outside(result, i);
-        note(result, i, got, value, 0, std::numeric_limits<double>::infinity());
-      }
-      continue;
-    }
-    const double error = std::abs(got - value);
-    // Errors of the first order; what the second one adds is a few units of roundoff of the bound itself.
-    const double statistical = options.lambda * due.sigma() + due.library;
-    const double bound = std::min(statistical, due.worst) + std::ldexp(due.worst, 2 - bits);
-    result.max_error = std::max(result.max_error, error);
-    count_ulps(result, ulps_between(got, value, bits));
-    squares += error * error;
-    variances += due.variance + due.library * due.library;
-    const double ratio = error == 0 ? 0 : error / bound;
-    note(result, i, got, value, bound, ratio);
-    if (!(error <= bound)) {
-      count_outside(result, i);
-      if (error <= due.worst) {
-        drift = true;
-      } else {
-        result.finding = Finding::element;
-      }
-    }
+    compare_element(actual[e], expected[e], static_cast<std::int64_t>(e), dtype, options.lambda, part);
   }
-  result.rms_ratio = squares == 0 ? 0 : std::sqrt(squares / variances);
-  if (result.checked == 0) {
-    result.finding = Finding::nothing_checked;
-  } else if (not_finite) {
-    result.finding = Finding::not_finite;
-  } else if (result.finding != Finding::element) {
-    const bool tile = options.order_known && !(result.rms_ratio <= options.tile_limit);
-    result.finding = tile ? Finding::tile : (drift ? Finding::drift : Finding::none);
-  }
-  return result;
+  return concluded(part, options);
 }
 
 Comparison compare_bits(std::span<const double> actual, std::span<const double> expected, Dtype dtype) {

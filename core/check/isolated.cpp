@@ -1,5 +1,7 @@
 // Tier 3, isolated: every kernel of the step alone, on the values that float64 gives its inputs, so that each error is
 // local and every wrong node is named, not just the first.
+#include <twingrad/check/compare_pieces.h>
+#include <twingrad/check/reference_pieces.h>
 #include <twingrad/check/subject.h>
 
 #include <cmath>
@@ -24,22 +26,85 @@ void describe_node(const Subject& subject, std::size_t i, NodeResult& result) {
   }
 }
 
-void compare_node(const PlacedNode& placed, const Array<Tracked>& expected, double lambda, NodeResult& result) {
-  if (expected.data.empty()) {
-    result.note = "empty";
-    return;
-  }
-  const Dtype dtype = expected.type.dtype;
-  result.isolated = compare(placed.output.to_vector<double>(), expected.data, dtype,
-                            {.lambda = lambda, .order_known = placed.model.order.known});
-  if (result.isolated.finding == Finding::drift) {
+void judge(const Comparison& comparison, Dtype dtype, NodeResult& result) {
+  result.isolated = comparison;
+  if (comparison.finding == Finding::drift) {
     result.verdict = Verdict::warning;
-  } else if (result.isolated.finding == Finding::nothing_checked) {
+  } else if (comparison.finding == Finding::nothing_checked) {
     result.verdict = Verdict::not_checked;
     result.note = "every element leaves the range of " + std::string(name(dtype)) + " on the way";
-  } else if (!result.isolated.passes()) {
+  } else if (!comparison.passes()) {
     result.verdict = Verdict::kernel;
   }
+}
+
+/// What becomes of one node: the value that float64 gives it, and the deviation that rounding gives it.
+struct Outcome {
+  std::vector<double> value;
+  std::vector<float> sigma;  ///< empty where nothing rounds
+  double squares = 0;        ///< sum of the squares of sigma
+  PartialComparison compared;
+};
+
+/// Takes one piece into the node's arrays, and gives the sum of squares of its deviations.
+double take(const Elements& due, Dtype dtype, Outcome& outcome) {
+  const auto begin = static_cast<std::size_t>(due.begin);
+  const auto count = static_cast<std::size_t>(due.count);
+  visit(dtype, [&]<class T>(Type<T>) {
+    double* to = outcome.value.data() + begin;
+    for (std::size_t i = 0; i < count; ++i) {
+      if constexpr (std::is_floating_point_v<compute_t<T>>) {
+        to[i] = static_cast<double>(static_cast<compute_t<T>>(static_cast<T>(static_cast<compute_t<T>>(due.value[i]))));
+      } else {
+        to[i] = due.value[i];
+      }
+    }
+  });
+  if (due.exact) {
+    return 0;
+  }
+  // Bounds take each rounding at its largest; it is uniform below that, and so a third of the square on average.
+  double squares = 0;
+  float* sigma = outcome.sigma.data() + begin;
+  for (std::size_t i = 0; i < count; ++i) {
+    const double variance =
+        std::isfinite(due.variance[i]) ? (due.variance[i] + due.library[i] * due.library[i]) / 3 : 0;
+    sigma[i] = static_cast<float>(std::sqrt(variance));
+    squares += variance;
+  }
+  return squares;
+}
+
+/// The expected elements of one node, compared with the device's where there are any. A view has none: it is the same
+/// elements again.
+Outcome outcome_of(const Expectation& expectation, const HostValues* actual, Dtype dtype, double lambda) {
+  Outcome outcome;
+  outcome.value.resize(static_cast<std::size_t>(expectation.elements()));
+  if (!expectation.moves()) {
+    outcome.sigma.resize(static_cast<std::size_t>(expectation.elements()));
+  }
+  const auto pieces = static_cast<std::size_t>(expectation.pieces());
+  std::vector<double> squares(pieces);
+  std::vector<PartialComparison> parts(actual == nullptr ? 0 : pieces);
+  for_each_piece(expectation, [&](std::int64_t number, const Elements& due) {
+    const auto piece = static_cast<std::size_t>(number);
+    squares[piece] = take(due, dtype, outcome);
+    if (actual != nullptr) {
+      thread_local std::vector<double> got;
+      actual->read(due.begin, due.count, got);
+      compare_piece(got.data(), due, dtype, lambda, parts[piece]);
+    }
+  });
+  for (const double sum : squares) {
+    outcome.squares += sum;
+  }
+  for (const PartialComparison& part : parts) {
+    join(outcome.compared, part);
+  }
+  if (!(outcome.squares > 0)) {
+    outcome.sigma = {};
+  }
+  return outcome;
 }
 
 }  // namespace
@@ -47,6 +112,7 @@ void compare_node(const PlacedNode& placed, const Array<Tracked>& expected, doub
 Isolated check_isolated(const Subject& subject, const Options& options, double lambda, DeviceReport& report) {
   Isolated isolated;
   const std::size_t count = subject.graph.nodes.size();
+  HostValues actual;
   for (std::size_t i = 0; i < count; ++i) {
     const Node& node = *subject.graph.nodes[i];
     NodeResult result;
@@ -57,35 +123,32 @@ Isolated check_isolated(const Subject& subject, const Options& options, double l
       report.nodes.push_back(std::move(result));
       continue;
     }
-    std::vector<Array<double>> inputs;
+    std::vector<const Array<double>*> inputs;
     for (const NodePtr& input : node.inputs) {
-      inputs.push_back(isolated.values[static_cast<std::size_t>(input->index)]);
+      inputs.push_back(&isolated.values[static_cast<std::size_t>(input->index)]);
     }
     PlacedNode placed;
     if (!result.view) {
       placed = place_alone(subject, i, isolated.values);
+      actual.take(placed.output);
     }
-    const Array<Tracked> expected = expect(*node.op, node.attributes, inputs, node.type(), placed.model);
+    const TensorType type = node.type();
+    const Expectation expectation(*node.op, node.attributes, inputs, type, placed.model);
+    Outcome outcome = outcome_of(expectation, result.view ? nullptr : &actual, type.dtype, lambda);
     if (!result.view) {
-      compare_node(placed, expected, lambda, result);
+      if (expectation.elements() == 0) {
+        result.note = "empty";
+      } else {
+        judge(concluded(outcome.compared, {.lambda = lambda, .order_known = placed.model.order.known}), type.dtype,
+              result);
+      }
       ++report.kernels_checked;
       report.elements_checked += result.isolated.checked;
       report.elements_skipped += result.isolated.skipped;
     }
-    Array<double> value{node.type(), {}, {}};
-    std::vector<float> sigma;
-    double squares = 0;
-    for (const Tracked& element : expected.data) {
-      value.data.push_back(round_to(element.value, node.dtype));
-      // Bounds take each rounding at its largest; it is uniform below that, and so a third of the square on average.
-      const double variance =
-          std::isfinite(element.variance) ? (element.variance + element.library * element.library) / 3 : 0;
-      sigma.push_back(static_cast<float>(std::sqrt(variance)));
-      squares += variance;
-    }
-    result.sigma = sigma.empty() ? 0 : std::sqrt(squares / static_cast<double>(sigma.size()));
-    isolated.values.push_back(std::move(value));
-    isolated.sigma.push_back(squares > 0 ? std::move(sigma) : std::vector<float>());
+    result.sigma = outcome.value.empty() ? 0 : std::sqrt(outcome.squares / static_cast<double>(outcome.value.size()));
+    isolated.values.push_back({type, std::move(outcome.value), {}});
+    isolated.sigma.push_back(std::move(outcome.sigma));
     report.nodes.push_back(std::move(result));
     if (options.progress) {
       options.progress(static_cast<double>(i + 1) / static_cast<double>(count), "kernels alone on " + report.device);

@@ -31,6 +31,11 @@ template <class N>
 Array<N> reference(const Op& op, const Attributes& attributes, std::span<const Array<N>> inputs, const TensorType& type,
                    const ErrorModel& model);
 
+/// The same of inputs that lie apart.
+template <class N>
+Array<N> reference(const Op& op, const Attributes& attributes, std::span<const Array<N>* const> inputs,
+                   const TensorType& type, const ErrorModel& model);
+
 /// The output's elements for outputs of `dtype` computed with the model's accumulator: what the roundings are.
 int arithmetic_bits(const Op& op, Dtype dtype, const ErrorModel& model);
 

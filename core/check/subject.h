@@ -56,6 +56,20 @@ Array<Tracked> expect(const Op& op, const Attributes& attributes, const std::vec
 /// The value nearest to x that `dtype` has.
 double round_to(double x, Dtype dtype);
 
+/// A device's result on the host, widened where it is looked at. Its memory serves for one result after the other.
+class HostValues {
+ public:
+  /// Computes `tensor` and copies its elements.
+  void take(const Tensor& tensor);
+  /// Elements [begin, begin + count). Any number of threads may read at a time.
+  void read(std::int64_t begin, std::int64_t count, std::vector<double>& into) const;
+
+ private:
+  Dtype dtype_ = Dtype::f32;
+  std::vector<std::byte> bytes_;
+  std::vector<double> wide_;  ///< instead of bytes_, of a tensor that is not one piece of memory
+};
+
 /// "(128, 10) float32".
 std::string describe(const TensorType& type);
 

@@ -1,0 +1,94 @@
+// Eight doubles side by side, as the compiler's vector types have them, and the few operations on them that the
+// cross-check needs. Private to the cross-check.
+//
+//   Doubles y = select(x > 0.0, x, Doubles{});
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+// Vectors wider than the processor's registers are taken apart; none of them crosses a function that is not inlined.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpsabi"
+
+namespace twingrad::check {
+
+inline constexpr int lane_count = 8;
+using Doubles = double __attribute__((vector_size(lane_count * sizeof(double))));
+/// What comparing Doubles gives: all bits set where it holds, none where not.
+using Mask = std::int64_t __attribute__((vector_size(lane_count * sizeof(std::int64_t))));
+
+[[gnu::always_inline]] inline Doubles splat(double x) {
+  return Doubles{x, x, x, x, x, x, x, x};
+}
+[[gnu::always_inline]] inline Doubles load(const double* x) {
+  Doubles result;
+  std::memcpy(&result, x, sizeof result);
+  return result;
+}
+[[gnu::always_inline]] inline void store(Doubles x, double* to) {
+  std::memcpy(to, &x, sizeof x);
+}
+[[gnu::always_inline]] inline Mask load(const std::int64_t* x) {
+  Mask result;
+  std::memcpy(&result, x, sizeof result);
+  return result;
+}
+[[gnu::always_inline]] inline void store(Mask x, std::int64_t* to) {
+  std::memcpy(to, &x, sizeof x);
+}
+[[gnu::always_inline]] inline Doubles select(Mask mask, Doubles where_set, Doubles elsewhere) {
+  return mask ? where_set : elsewhere;
+}
+[[gnu::always_inline]] inline Doubles magnitude(Doubles x) {
+  return reinterpret_cast<Doubles>(reinterpret_cast<Mask>(x) & std::numeric_limits<std::int64_t>::max());
+}
+[[gnu::always_inline]] inline Doubles larger(Doubles x, Doubles y) {
+  return x < y ? y : x;
+}
+[[gnu::always_inline]] inline Mask is_finite(Doubles x) {
+  return magnitude(x) <= std::numeric_limits<double>::max();
+}
+[[gnu::always_inline]] inline Mask all_lanes() {
+  return Mask{} == Mask{};
+}
+[[gnu::always_inline]] inline bool any(Mask mask) {
+  std::int64_t bits = 0;
+  for (int i = 0; i < lane_count; ++i) {
+    bits |= mask[i];
+  }
+  return bits != 0;
+}
+/// function(x) for the lanes that are set; 0 in the others.
+template <class Function>
+[[gnu::always_inline]] inline Doubles for_lanes(Mask lanes, Doubles x, const Function& function) {
+  Doubles result{};
+  for (int i = 0; i < lane_count; ++i) {
+    if (lanes[i] != 0) {
+      result[i] = function(x[i]);
+    }
+  }
+  return result;
+}
+[[gnu::always_inline]] inline Doubles rooted(Doubles x) {
+  double each[lane_count];
+  store(x, each);
+  for (double& element : each) {
+    element = std::sqrt(element);
+  }
+  return load(each);
+}
+[[gnu::always_inline]] inline Doubles truncated(Doubles x) {
+  double each[lane_count];
+  store(x, each);
+  for (double& element : each) {
+    element = std::trunc(element);
+  }
+  return load(each);
+}
+
+}  // namespace twingrad::check
+
+#pragma GCC diagnostic pop

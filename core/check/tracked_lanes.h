@@ -1,0 +1,421 @@
+// Tracked for eight elements at a time: the same predictions to the bit, in vector registers. The reference computes
+// elementwise formulas and optimizer updates on it, which is where most elements of a training step are.
+//
+//   LanePasses passes;                                           // formulas with branches take several passes
+//   do {
+//     passes.begin();
+//     TrackedLanes z = formulas::Relu::apply(TrackedLanes(load(x)), {});
+//     passes.keep(z, result);                                    // the lanes that went this way
+//   } while (passes.more());
+#pragma once
+
+#include <twingrad/check/lanes.h>
+#include <twingrad/check/numbers.h>
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+// Vectors wider than the processor's registers are taken apart; none of them crosses a function that is not inlined.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpsabi"
+
+namespace twingrad::check {
+
+/// Which lanes a pass through a formula is for. A comparison goes one way for all of them: lanes that would go the
+/// other way leave the pass, and take part in a later one.
+struct Pass {
+  Mask active;
+  Mask ambiguous;  ///< a comparison in these lanes hung on a rounding
+  static Pass& current() {
+    thread_local Pass pass;
+    return pass;
+  }
+  /// Whether this pass takes the way that `outcome` allows.
+  [[gnu::always_inline]] static bool decide(Mask outcome) {
+    Pass& pass = current();
+    const bool way = any(pass.active & outcome);
+    pass.active &= way ? outcome : ~outcome;
+    return way;
+  }
+};
+
+/// Tracked, lane by lane.
+struct TrackedLanes {
+  Doubles value{};
+  Doubles variance{};
+  Doubles library{};
+  Doubles worst{};
+  Mask overflow{};
+  /// No lane has an error or is lost. Known while compiling where it holds, so that nothing is computed for it.
+  bool exact = true;
+
+  TrackedLanes() = default;
+  explicit TrackedLanes(Doubles values) : value(values) {}
+  template <class Number>
+  requires std::is_arithmetic_v<Number>
+  [[gnu::always_inline]] explicit TrackedLanes(Number number)
+      : value(splat(Rounding::current().bits == 24 ? static_cast<double>(static_cast<float>(number))
+                                                   : static_cast<double>(number))) {}
+
+  [[gnu::always_inline]] static TrackedLanes unary(const TrackedLanes& x, Doubles value, Doubles slope, double ulps) {
+    return rounded(moved(x, slope), value, ulps, x, x);
+  }
+  [[gnu::always_inline]] static TrackedLanes binary(const TrackedLanes& x, const TrackedLanes& y, Doubles value,
+                                                    Doubles slope_x, Doubles slope_y, double ulps) {
+    TrackedLanes result = moved(x, slope_x);
+    add_errors(result, moved(y, slope_y));
+    return rounded(result, value, ulps, x, y);
+  }
+  /// Of slopes 1 or -1, which move errors as they are.
+  [[gnu::always_inline]] static TrackedLanes combined(const TrackedLanes& x, const TrackedLanes& y, Doubles value) {
+    TrackedLanes result = x;
+    add_errors(result, y);
+    return rounded(result, value, 0.5, x, y);
+  }
+  [[gnu::always_inline]] static TrackedLanes widened(TrackedLanes result, Doubles extra) {
+    const Doubles added = select((extra > 0.0) & is_finite(result.value), extra, Doubles{});
+    result.library += added;
+    result.worst += added;
+    result.exact = false;
+    return result;
+  }
+  /// Nothing can be said of these lanes.
+  [[gnu::always_inline]] static TrackedLanes lost(TrackedLanes result, Mask lanes) {
+    result.overflow |= lanes;
+    result.exact = false;
+    return result;
+  }
+  [[gnu::always_inline]] static void compared(const TrackedLanes& x, const TrackedLanes& y) {
+    if (&x == &y || (x.exact && y.exact)) {
+      return;
+    }
+    const Doubles reach = x.worst + y.worst;
+    Pass::current().ambiguous |= (reach > 0.0) & (magnitude(x.value - y.value) <= reach);
+  }
+
+ private:
+  static constexpr double tiny = 1e-150;
+  static constexpr double whole_limit = 0x1p24;
+
+  [[gnu::always_inline]] static Mask whole(Doubles x) { return (magnitude(x) < whole_limit) & (x == truncated(x)); }
+  [[gnu::always_inline]] static TrackedLanes moved(const TrackedLanes& x, Doubles slope) {
+    TrackedLanes result;
+    if (x.exact) {
+      return result;
+    }
+    const Doubles size = magnitude(slope);
+    result.variance = select(x.variance == 0.0, Doubles{}, size * size * x.variance);
+    result.library = select(x.library == 0.0, Doubles{}, size * x.library);
+    result.worst = select(x.worst == 0.0, Doubles{}, size * x.worst);
+    result.overflow = x.overflow;
+    result.exact = false;
+    return result;
+  }
+  [[gnu::always_inline]] static void add_errors(TrackedLanes& to, const TrackedLanes& from) {
+    if (!from.exact) {
+      to.variance += from.variance;
+      to.library += from.library;
+      to.worst += from.worst;
+      to.overflow |= from.overflow;
+      to.exact = false;
+    }
+  }
+  [[gnu::always_inline]] static Mask fits(Doubles value, const TrackedLanes& x, const TrackedLanes& y,
+                                          const Rounding& rounding) {
+    if (rounding.bits == 53) {
+      Mask both = whole(x.value) & whole(y.value) & whole(value);
+      if (!x.exact) {
+        both &= x.worst == 0.0;
+      }
+      if (!y.exact) {
+        both &= y.worst == 0.0;
+      }
+      return both;
+    }
+    const Doubles size = magnitude(value);
+    const Mask in_range = (size <= rounding.largest) & ((value == 0.0) | (size >= rounding.smallest));
+    if (rounding.bits == 24) {
+      using Floats = float __attribute__((vector_size(lane_count * sizeof(float))));
+      return in_range & (__builtin_convertvector(__builtin_convertvector(value, Floats), Doubles) == value);
+    }
+    // The power of two at or below |x|, times two, is what frexp() measures in.
+    constexpr std::int64_t exponent_bits = 0x7ff0000000000000;
+    const Doubles power = reinterpret_cast<Doubles>(reinterpret_cast<Mask>(value) & exponent_bits);
+    const Doubles unit = larger(power * std::ldexp(1.0, 1 - rounding.bits), splat(rounding.smallest));
+    const Doubles scaled = value / unit;
+    return in_range & (scaled == truncated(scaled));
+  }
+  /// Like Tracked's: `result` has the errors that come from x and y.
+  [[gnu::always_inline]] static TrackedLanes rounded(TrackedLanes result, Doubles value, double ulps,
+                                                     const TrackedLanes& x, const TrackedLanes& y) {
+    const Rounding& rounding = Rounding::current();
+    result.value = value;
+    const Doubles size = magnitude(value);
+    Mask settled = ~(size <= std::numeric_limits<double>::max());
+    if (rounding.bits == 0) {
+      if (!result.exact) {
+        settle(result, settled);
+      }
+      return result;
+    }
+    const bool inherits = !result.exact;
+    Mask beyond = ~settled & (size + result.worst > rounding.largest);
+    if (rounding.order_known) {
+      const Mask infinite = beyond & (size - result.worst >= rounding.edge());
+      const Doubles limit = splat(std::numeric_limits<double>::infinity());
+      result.value = select(infinite, select(value < 0.0, -limit, limit), value);
+      settled |= infinite;
+      beyond &= ~infinite;
+    }
+    result.overflow |= beyond;
+    Mask rounds = ~settled;
+    if (ulps <= 0.5 && rounding.order_known) {
+      Mask kept = fits(value, x, y, rounding);
+      if (inherits) {
+        kept &= result.worst == 0.0;
+      }
+      rounds &= ~kept;
+    }
+    const Doubles step = select(rounds, larger(rounding.unit * size, splat(rounding.underflow)), Doubles{});
+    if (rounding.underflow > tiny) {
+      result.variance += step * step;
+    } else {
+      const Mask squares = step > tiny;
+      const Doubles squared = select(squares, step, Doubles{});
+      result.variance += squared * squared;
+      result.library += select(squares, Doubles{}, step);
+    }
+    if (ulps > 0.5) {
+      result.library += (2 * ulps - 1) * step;
+    }
+    result.worst += std::max(2 * ulps, 1.0) * step;
+    result.exact = false;
+    if (inherits) {
+      settle(result, settled);
+    }
+    return result;
+  }
+  [[gnu::always_inline]] static void settle(TrackedLanes& result, Mask lanes) {
+    result.variance = select(lanes, Doubles{}, result.variance);
+    result.library = select(lanes, Doubles{}, result.library);
+    result.worst = select(lanes, Doubles{}, result.worst);
+  }
+};
+
+[[gnu::always_inline]] inline TrackedLanes operator+(const TrackedLanes& x, const TrackedLanes& y) {
+  return TrackedLanes::combined(x, y, x.value + y.value);
+}
+[[gnu::always_inline]] inline TrackedLanes operator-(const TrackedLanes& x, const TrackedLanes& y) {
+  return TrackedLanes::combined(x, y, x.value - y.value);
+}
+[[gnu::always_inline]] inline TrackedLanes operator-(const TrackedLanes& x) {
+  TrackedLanes result = x;
+  result.value = -x.value;
+  return result;
+}
+[[gnu::always_inline]] inline Mask open_sign(const TrackedLanes& x) {
+  return (x.worst > 0.0) & (x.worst >= magnitude(x.value));
+}
+[[gnu::always_inline]] inline Mask is_infinite(Doubles x) {
+  return magnitude(x) == std::numeric_limits<double>::infinity();
+}
+[[gnu::always_inline]] inline TrackedLanes operator*(const TrackedLanes& x, const TrackedLanes& y) {
+  TrackedLanes result = TrackedLanes::binary(x, y, x.value * y.value, y.value, x.value, 0.5);
+  if (!x.exact && !y.exact) {
+    result = TrackedLanes::widened(result, x.worst * y.worst);
+  }
+  if (!x.exact) {
+    result = TrackedLanes::lost(result, is_infinite(y.value) & open_sign(x));
+  }
+  if (!y.exact) {
+    result = TrackedLanes::lost(result, is_infinite(x.value) & open_sign(y));
+  }
+  return result;
+}
+[[gnu::always_inline]] inline TrackedLanes operator/(const TrackedLanes& x, const TrackedLanes& y) {
+  const Doubles quotient = x.value / y.value;
+  const Doubles slope_x = x.exact ? Doubles{} : 1.0 / y.value;
+  const Doubles slope_y = y.exact ? Doubles{} : -quotient / y.value;
+  TrackedLanes result = TrackedLanes::binary(x, y, quotient, slope_x, slope_y, Rounding::current().ulps.divide);
+  Mask open{};
+  if (!x.exact) {
+    open = (y.value == 0.0) & open_sign(x);
+    result = TrackedLanes::lost(result, open);
+  }
+  if (!y.exact) {
+    const Doubles divisor = magnitude(y.value);
+    const Doubles relative = y.worst / divisor;
+    const Mask spreads = ~open & (y.worst != 0.0);
+    const Mask known = spreads & (relative < 0.5);
+    result = TrackedLanes::lost(result, spreads & ~known);
+    const Doubles second = relative / (1.0 - relative);
+    Doubles extra = magnitude(quotient) * relative * second;
+    extra += x.exact ? Doubles{} : x.worst / divisor * second;
+    result = TrackedLanes::widened(result, select(known, extra, Doubles{}));
+  }
+  return result;
+}
+
+[[gnu::always_inline]] inline bool operator<(const TrackedLanes& x, const TrackedLanes& y) {
+  TrackedLanes::compared(x, y);
+  return Pass::decide(x.value < y.value);
+}
+[[gnu::always_inline]] inline bool operator>(const TrackedLanes& x, const TrackedLanes& y) {
+  TrackedLanes::compared(x, y);
+  return Pass::decide(x.value > y.value);
+}
+[[gnu::always_inline]] inline bool operator<=(const TrackedLanes& x, const TrackedLanes& y) {
+  TrackedLanes::compared(x, y);
+  return Pass::decide(x.value <= y.value);
+}
+[[gnu::always_inline]] inline bool operator>=(const TrackedLanes& x, const TrackedLanes& y) {
+  TrackedLanes::compared(x, y);
+  return Pass::decide(x.value >= y.value);
+}
+[[gnu::always_inline]] inline bool operator==(const TrackedLanes& x, const TrackedLanes& y) {
+  TrackedLanes::compared(x, y);
+  return Pass::decide(x.value == y.value);
+}
+[[gnu::always_inline]] inline bool operator!=(const TrackedLanes& x, const TrackedLanes& y) {
+  TrackedLanes::compared(x, y);
+  return Pass::decide(x.value != y.value);
+}
+
+[[gnu::always_inline]] inline TrackedLanes curved(const TrackedLanes& result, const TrackedLanes& x,
+                                                  Doubles curvature) {
+  return x.exact
+             ? result
+             : TrackedLanes::widened(result, select(x.worst == 0.0, Doubles{}, 0.5 * curvature * x.worst * x.worst));
+}
+[[gnu::always_inline]] inline TrackedLanes exponential(const TrackedLanes& x, Doubles value, Doubles slope,
+                                                       double ulps) {
+  TrackedLanes result = TrackedLanes::unary(x, value, slope, ulps);
+  if (!x.exact) {
+    const Mask known = x.worst < 1.0;
+    const Doubles extra = select((x.worst != 0.0) & known, slope * x.worst * x.worst, Doubles{});
+    result = TrackedLanes::lost(TrackedLanes::widened(result, extra), ~known);
+  }
+  return result;
+}
+[[gnu::always_inline]] inline TrackedLanes logarithm(const TrackedLanes& x, Doubles value, Doubles distance,
+                                                     double ulps) {
+  TrackedLanes result = TrackedLanes::unary(x, value, 1.0 / distance, ulps);
+  if (!x.exact) {
+    const Doubles relative = x.worst / magnitude(distance);
+    const Mask spreads = x.worst != 0.0;
+    const Mask known = spreads & (relative < 0.5);
+    result = TrackedLanes::widened(result, select(known, relative * relative, Doubles{}));
+    result = TrackedLanes::lost(result, spreads & ~known);
+  }
+  return result;
+}
+
+/// A function of the C library, in the lanes of this pass.
+template <class Function>
+[[gnu::always_inline]] inline Doubles called(Doubles x, const Function& function) {
+  return for_lanes(Pass::current().active, x, function);
+}
+[[gnu::always_inline]] inline TrackedLanes exp(const TrackedLanes& x) {
+  const Doubles y = called(x.value, [](double v) { return std::exp(v); });
+  return exponential(x, y, y, Rounding::current().ulps.exp);
+}
+[[gnu::always_inline]] inline TrackedLanes expm1(const TrackedLanes& x) {
+  const Doubles y = called(x.value, [](double v) { return std::expm1(v); });
+  const Doubles slope = x.exact ? Doubles{} : called(x.value, [](double v) { return std::exp(v); });
+  return exponential(x, y, slope, Rounding::current().ulps.expm1);
+}
+[[gnu::always_inline]] inline TrackedLanes log(const TrackedLanes& x) {
+  const Doubles y = called(x.value, [](double v) { return std::log(v); });
+  return logarithm(x, y, x.value, Rounding::current().ulps.log);
+}
+[[gnu::always_inline]] inline TrackedLanes log1p(const TrackedLanes& x) {
+  const Doubles y = called(x.value, [](double v) { return std::log1p(v); });
+  return logarithm(x, y, 1.0 + x.value, Rounding::current().ulps.log1p);
+}
+[[gnu::always_inline]] inline TrackedLanes sqrt(const TrackedLanes& x) {
+  const double ulps = Rounding::current().ulps.sqrt;
+  const Doubles y = rooted(x.value);
+  if (x.exact) {
+    return TrackedLanes::unary(x, y, Doubles{}, ulps);
+  }
+  const Mask spreads = x.worst != 0.0;
+  const Mask far = ~spreads | (x.worst < 0.01 * x.value);
+  const TrackedLanes result = TrackedLanes::unary(x, y, select(far, 0.5 / y, Doubles{}), ulps);
+  // Near 0 the slope says nothing: the ends of what x may be do.
+  const Doubles above = rooted(x.value + x.worst) - y;
+  const Doubles below = y - rooted(larger(x.value - x.worst, Doubles{}));
+  const Mask negative = ~far & ~(x.value >= 0.0);
+  const Doubles near_extra = select(negative, Doubles{}, larger(above, below));
+  const Doubles far_extra = select(spreads, 0.5 * (0.26 / (x.value * y)) * x.worst * x.worst, Doubles{});
+  return TrackedLanes::lost(TrackedLanes::widened(result, select(far, far_extra, near_extra)), negative);
+}
+[[gnu::always_inline]] inline TrackedLanes sin(const TrackedLanes& x) {
+  const Doubles y = called(x.value, [](double v) { return std::sin(v); });
+  const Doubles slope = x.exact ? Doubles{} : called(x.value, [](double v) { return std::cos(v); });
+  return curved(TrackedLanes::unary(x, y, slope, Rounding::current().ulps.sin), x, splat(1));
+}
+[[gnu::always_inline]] inline TrackedLanes cos(const TrackedLanes& x) {
+  const Doubles y = called(x.value, [](double v) { return std::cos(v); });
+  const Doubles slope = x.exact ? Doubles{} : called(x.value, [](double v) { return std::sin(v); });
+  return curved(TrackedLanes::unary(x, y, slope, Rounding::current().ulps.cos), x, splat(1));
+}
+[[gnu::always_inline]] inline TrackedLanes tanh(const TrackedLanes& x) {
+  const Doubles y = called(x.value, [](double v) { return std::tanh(v); });
+  return curved(TrackedLanes::unary(x, y, 1.0 - y * y, Rounding::current().ulps.tanh), x, splat(1));
+}
+[[gnu::always_inline]] inline TrackedLanes erf(const TrackedLanes& x) {
+  const Doubles y = called(x.value, [](double v) { return std::erf(v); });
+  const Doubles slope = x.exact ? Doubles{}
+                                : 2 * std::numbers::inv_sqrtpi_v<double> *
+                                      called(-x.value * x.value, [](double v) { return std::exp(v); });
+  return curved(TrackedLanes::unary(x, y, slope, Rounding::current().ulps.erf), x, splat(1));
+}
+[[gnu::always_inline]] inline TrackedLanes pow(const TrackedLanes& x, const TrackedLanes& y) {
+  Doubles power{};
+  Doubles slope_x{};
+  Doubles slope_y{};
+  const Mask active = Pass::current().active;
+  for (int i = 0; i < lane_count; ++i) {
+    if (active[i] != 0) {
+      power[i] = std::pow(x.value[i], y.value[i]);
+      if (!x.exact) {
+        slope_x[i] = y.value[i] == 0 ? 0 : y.value[i] * std::pow(x.value[i], y.value[i] - 1);
+      }
+      if (!y.exact) {
+        slope_y[i] = x.value[i] == 0 ? 0 : power[i] * std::log(x.value[i]);
+      }
+    }
+  }
+  return TrackedLanes::binary(x, y, power, slope_x, slope_y, Rounding::current().ulps.pow);
+}
+
+/// Passes through a formula until every lane has taken its way.
+class LanePasses {
+ public:
+  [[gnu::always_inline]] void begin() const {
+    Pass& pass = Pass::current();
+    pass.active = remaining_;
+    pass.ambiguous = Mask{};
+  }
+  /// Takes the lanes that went the way of `result`.
+  [[gnu::always_inline]] void keep(const TrackedLanes& result, TrackedLanes& into) {
+    const Pass& pass = Pass::current();
+    into.value = select(pass.active, result.value, into.value);
+    into.variance = select(pass.active, result.variance, into.variance);
+    into.library = select(pass.active, result.library, into.library);
+    into.worst = select(pass.active, result.worst, into.worst);
+    into.overflow |= pass.active & (result.overflow | pass.ambiguous);
+    into.exact = false;
+    remaining_ &= ~pass.active;
+  }
+  [[gnu::always_inline]] bool more() const { return any(remaining_); }
+
+ private:
+  Mask remaining_ = all_lanes();
+};
+
+}  // namespace twingrad::check
+
+#pragma GCC diagnostic pop
