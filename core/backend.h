@@ -11,9 +11,36 @@
 
 #include <cstddef>
 #include <memory>
+#include <source_location>
+#include <span>
 #include <string>
+#include <vector>
 
 namespace twingrad {
+
+/// One kernel, or several as one, ready to run again and again: what shapes, strides and attributes decide is decided.
+class PreparedKernel {
+ public:
+  PreparedKernel() = default;
+  PreparedKernel(const PreparedKernel&) = delete;
+  PreparedKernel& operator=(const PreparedKernel&) = delete;
+  virtual ~PreparedKernel() = default;
+
+  /// Queues it once more, as Backend::run() does. `addresses`: of a call's inputs in order, then of its output; of a
+  /// fusion's operands, part after part, those left out that are not in memory. `where`: the line that asked for it.
+  virtual void run(std::span<void* const> addresses, const std::source_location& where) = 0;
+};
+
+/// Kernels that may run as one, because each element of a result depends on the same element of earlier results alone.
+/// Elementwise ops and optimizer updates; the first part may be a product whose results the others go on with.
+struct Fusion {
+  struct Part {
+    KernelCall call;        ///< addresses are not set
+    std::vector<int> from;  ///< per input: the part whose result it is, element for element, or -1: it is in memory
+    bool stored = true;     ///< whether the result is needed in memory
+  };
+  std::vector<Part> parts;
+};
 
 class Backend {
  public:
@@ -40,6 +67,14 @@ class Backend {
   /// Queues one kernel. The output may hold anything before (also NaN) and must not be read, except where the
   /// family allows it to be an input. An output of zero elements is never asked for.
   virtual void run(const KernelCall& call) = 0;
+
+  /// The kernel that run() would take for this call, for replays; addresses in the call are not looked at. Throws what
+  /// run() would throw for such a call. Here: one that calls run().
+  virtual std::unique_ptr<PreparedKernel> prepare(const KernelCall& call);
+
+  /// The parts as one kernel, with the very bits that they give one by one; nullptr: this backend runs them one by one.
+  /// A part's result may lie on an input of the fusion that no other part reads differently. Here: nullptr.
+  virtual std::unique_ptr<PreparedKernel> fuse(const Fusion& fusion);
 
   /// How the kernel that run() would take for this call rounds: the order of its sums, its accumulator, the accuracy of
   /// its functions. Looks at op, dtypes, shapes and strides alone; data pointers may be null.

@@ -22,6 +22,10 @@ enum class Execution : std::uint8_t { planned, op_by_op };
 void set_execution(Execution mode);
 Execution execution();
 
+/// Whether a device may run several ops of a plan as one kernel (default: yes). The bits are the same either way.
+void set_fusion(bool enabled);
+bool fusion();
+
 struct PlanCacheStats {
   std::size_t plans = 0;
   std::uint64_t hits = 0;

@@ -13,6 +13,7 @@ namespace twingrad {
 namespace {
 
 std::atomic<Execution> execution_mode{Execution::planned};
+std::atomic<bool> fusion_enabled{true};
 
 // A handle that assign_later() gave a value that no plan has run yet, and what it named before.
 struct Waiting {
@@ -56,6 +57,7 @@ Graph make_graph(const std::vector<NodePtr>& targets, std::vector<Node*> nodes, 
                  const std::vector<std::pair<Tensor, Tensor>>& assignments) {
   Graph graph;
   graph.mode = execution_mode;
+  graph.fuse = fusion_enabled && graph.mode == Execution::planned;
   graph.nodes = std::move(nodes);
   graph.device = targets.front()->device;
   graph.keep.assign(graph.nodes.size(), 0);
@@ -240,6 +242,13 @@ Execution execution() {
   return execution_mode;
 }
 
+void set_fusion(bool enabled) {
+  fusion_enabled = enabled;
+}
+bool fusion() {
+  return fusion_enabled;
+}
+
 PlanCacheStats plan_cache_stats() {
   return plan_cache().stats();
 }
@@ -256,14 +265,17 @@ Graph graph_of(const std::vector<Tensor>& tensors) {
   if (targets.empty()) {
     return {};
   }
-  return make_graph(targets, collect(targets), Run::ask, {});
+  Graph graph = make_graph(targets, collect(targets), Run::ask, {});
+  graph.fuse = false;
+  return graph;
 }
 
 std::string describe_plan(const std::vector<Tensor>& tensors) {
-  const Graph graph = graph_of(tensors);
+  Graph graph = graph_of(tensors);
   if (graph.nodes.empty()) {
     return "plan: nothing to run, the values are there\n";
   }
+  graph.fuse = fusion_enabled && graph.mode == Execution::planned;
   return to_string(*make_plan(graph), graph);
 }
 

@@ -1,4 +1,5 @@
 #include <twingrad/graph/arena.h>
+#include <twingrad/graph/fuse.h>
 #include <twingrad/graph/plan.h>
 #include <twingrad/kernels.h>
 #include <twingrad/ops/rows.h>
@@ -82,11 +83,13 @@ class Planner {
       values_[i] = place(*graph_.nodes[i], static_cast<int>(i));
     }
     keep_results();
+    group_steps();
     find_lifetimes();
     if (graph_.mode == Execution::planned) {
       reuse_in_place();
     }
     assign_memory();
+    address_launches();
     return plan_;
   }
 
@@ -233,6 +236,36 @@ class Planner {
     }
   }
 
+  /// One launch per step, or per group of steps that the device fuses.
+  void group_steps() {
+    std::vector<char> kept;
+    for (const SlotState& state : states_) {
+      kept.push_back(static_cast<char>(state.keep));
+    }
+    plan_->launches = graph_.fuse ? fused_launches(plan_->steps, kept, backend(graph_.device)) : single_launches();
+    launch_of_.resize(plan_->steps.size());
+    for (std::size_t l = 0; l < plan_->launches.size(); ++l) {
+      const Plan::Launch& launch = plan_->launches[l];
+      for (int s = launch.first; s < launch.first + launch.count; ++s) {
+        launch_of_[static_cast<std::size_t>(s)] = l;
+        const Plan::Step& step = plan_->steps[static_cast<std::size_t>(s)];
+        if (!step.stored) {
+          plan_->slots[static_cast<std::size_t>(step.output.slot)].kind = Plan::Slot::Kind::fused;
+        }
+      }
+    }
+  }
+
+  std::vector<Plan::Launch> single_launches() const {
+    std::vector<Plan::Launch> launches(plan_->steps.size());
+    for (std::size_t s = 0; s < launches.size(); ++s) {
+      launches[s].first = static_cast<int>(s);
+    }
+    return launches;
+  }
+
+  const Plan::Launch& launch_of(int step) const { return plan_->launches[launch_of_[static_cast<std::size_t>(step)]]; }
+
   void find_lifetimes() {
     for (std::size_t s = 0; s < plan_->steps.size(); ++s) {
       const Plan::Step& step = plan_->steps[s];
@@ -257,7 +290,7 @@ class Planner {
       const Plan::Step& step = plan_->steps[s];
       const Family family = step.call.op->family;
       const std::size_t candidates =
-          family == Family::elementwise ? step.inputs.size() : (family == Family::update ? 1 : 0);
+          !step.stored ? 0 : (family == Family::elementwise ? step.inputs.size() : (family == Family::update ? 1 : 0));
       for (std::size_t j = 0; j < candidates; ++j) {
         if (may_overwrite(step, static_cast<int>(s), j)) {
           const auto target = static_cast<std::size_t>(root(step.inputs[j].slot));
@@ -286,13 +319,36 @@ class Planner {
         step.inputs[j].offset != 0 || slot.bytes != bytes) {
       return false;
     }
-    for (std::size_t other = 0; other < step.inputs.size(); ++other) {
-      if (root(step.inputs[other].slot) == target && other != j &&
-          !(step.inputs[other].offset == 0 && step.call.inputs[other].strides == view.strides)) {
-        return false;
+    // Whatever else the kernel reads of this memory, its parts of a fused one included, must be element for element.
+    const Plan::Launch& launch = launch_of(s);
+    for (int part = launch.first; part < launch.first + launch.count; ++part) {
+      const Plan::Step& reader = plan_->steps[static_cast<std::size_t>(part)];
+      for (std::size_t other = 0; other < reader.inputs.size(); ++other) {
+        const TensorView& seen = reader.call.inputs[other];
+        if (root(reader.inputs[other].slot) == target &&
+            !(reader.inputs[other].offset == 0 && seen.contiguous() && seen.numel() == view.numel())) {
+          return false;
+        }
       }
     }
     return true;
+  }
+
+  /// The addresses that each kernel is run on, as prepare() and fuse() expect them.
+  void address_launches() {
+    for (Plan::Launch& launch : plan_->launches) {
+      for (int s = launch.first; s < launch.first + launch.count; ++s) {
+        const Plan::Step& step = plan_->steps[static_cast<std::size_t>(s)];
+        for (std::size_t j = 0; j < step.inputs.size(); ++j) {
+          if (launch.count == 1 || step.producers[j] < launch.first) {
+            launch.addresses.push_back(step.inputs[j]);
+          }
+        }
+        if (step.stored) {
+          launch.addresses.push_back(step.output);
+        }
+      }
+    }
   }
 
   void assign_memory() {
@@ -306,7 +362,10 @@ class Planner {
       if (states_[i].keep || graph_.mode == Execution::op_by_op) {
         slot.kind = Plan::Slot::Kind::own;
       } else if (slot.bytes != 0) {
-        blocks.push_back({slot.bytes, states_[i].first, states_[i].last, 0});
+        // A fused kernel reads and writes all that it works on during the whole of its run.
+        const Plan::Launch& writer = launch_of(states_[i].first);
+        const Plan::Launch& reader = launch_of(states_[i].last);
+        blocks.push_back({slot.bytes, writer.first, reader.first + reader.count - 1, 0});
         owners.push_back(i);
       }
     }
@@ -335,28 +394,9 @@ class Planner {
   std::vector<Value> values_;
   std::vector<SlotState> states_;
   std::vector<Copied> copies_;
+  std::vector<std::size_t> launch_of_;  // by step
   std::shared_ptr<Plan> plan_;
 };
-
-std::string size_in_words(std::size_t bytes) {
-  return bytes < 10240 ? std::to_string(bytes) + " B" : std::to_string(bytes / 1024) + " KiB";
-}
-
-std::string place_in_words(const Plan& plan, const Plan::Place& place) {
-  const Plan::Slot& slot = plan.slots[static_cast<std::size_t>(place.slot)];
-  const std::string at = "+" + std::to_string(place.offset + slot.offset);
-  switch (slot.kind) {
-    case Plan::Slot::Kind::leaf:
-      return "leaf " + std::to_string(slot.node) + at;
-    case Plan::Slot::Kind::literal:
-      return "literals" + at;
-    case Plan::Slot::Kind::arena:
-      return "arena" + at;
-    case Plan::Slot::Kind::own:
-      return "own " + std::to_string(place.slot) + at;
-  }
-  return "?";
-}
 
 }  // namespace
 
@@ -369,7 +409,7 @@ std::vector<std::uint64_t> structure_key(const Graph& graph) {
       key.push_back(static_cast<std::uint64_t>(value));
     }
   };
-  key.push_back(static_cast<std::uint64_t>(graph.device.kind()) << 32 |
+  key.push_back(static_cast<std::uint64_t>(graph.fuse) << 40 | static_cast<std::uint64_t>(graph.device.kind()) << 32 |
                 static_cast<std::uint32_t>(graph.device.index()));
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = *graph.nodes[i];
@@ -398,31 +438,6 @@ std::vector<std::uint64_t> structure_key(const Graph& graph) {
 
 std::shared_ptr<Plan> make_plan(const Graph& graph) {
   return Planner(graph).build();
-}
-
-std::string to_string(const Plan& plan, const Graph& graph) {
-  std::string text = "plan: " + std::to_string(plan.steps.size()) + " kernels, arena " +
-                     size_in_words(plan.arena_bytes) + ", literals " + size_in_words(plan.literal_bytes) + "\n";
-  for (std::size_t s = 0; s < plan.steps.size(); ++s) {
-    const Plan::Step& step = plan.steps[s];
-    std::vector<TensorType> types;
-    std::size_t bytes = static_cast<std::size_t>(step.call.output.numel()) * size_of(step.call.output.dtype);
-    std::string from;
-    for (std::size_t j = 0; j < step.inputs.size(); ++j) {
-      const TensorView& view = step.call.inputs[j];
-      types.push_back({view.shape, view.dtype});
-      bytes += static_cast<std::size_t>(view.numel()) * size_of(view.dtype);
-      from += (j == 0 ? "" : ", ") + to_string(view.shape) + " " + place_in_words(plan, step.inputs[j]);
-    }
-    const TensorType type{step.call.output.shape, step.call.output.dtype};
-    const double flops =
-        step.call.op->flops == nullptr ? static_cast<double>(numel(type.shape)) : step.call.op->flops(types, type);
-    text += std::to_string(s) + ": " + std::string(step.call.op->name) + " " + to_string(type.shape) + " " +
-            std::string(name(type.dtype)) + " -> " + place_in_words(plan, step.output) + "  from " + from + "  [" +
-            size_in_words(bytes) + ", " + std::to_string(static_cast<long long>(flops)) + " FLOPs]  " +
-            to_string(graph.nodes[static_cast<std::size_t>(step.node)]->where) + "\n";
-  }
-  return text;
 }
 
 }  // namespace twingrad

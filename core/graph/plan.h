@@ -22,12 +22,14 @@ struct Graph {
   std::vector<char> keep;     ///< per node: its value outlives the run
   std::vector<char> donated;  ///< per node: a leaf whose memory the run may overwrite
   Execution mode = Execution::planned;
+  bool fuse = false;  ///< whether the device may run several kernels as one
 };
 
 struct Plan {
   /// Memory that results lie in.
   struct Slot {
-    enum class Kind : std::uint8_t { leaf, literal, arena, own };
+    /// fused: a result that only parts of one fused kernel read, and that never is in memory.
+    enum class Kind : std::uint8_t { leaf, literal, arena, own, fused };
     Kind kind = Kind::arena;
     std::size_t bytes = 0;
     std::size_t offset = 0;  ///< arena, literal: bytes from the block's start
@@ -43,6 +45,14 @@ struct Plan {
     std::vector<Place> inputs;
     std::vector<int> producers;  ///< per input: the step whose result it reads, -1 for a leaf or literal
     Place output;
+    bool stored = true;  ///< false: the result never is in memory, see Slot::Kind::fused
+  };
+  /// What the backend is given at once: one step, or several fused ones.
+  struct Launch {
+    int first = 0;
+    int count = 1;
+    std::unique_ptr<PreparedKernel> kernel;  ///< made before the first run; a fused one with the plan
+    std::vector<Place> addresses;            ///< what the kernel is run on
   };
   /// A kept result.
   struct Kept {
@@ -53,9 +63,19 @@ struct Plan {
 
   std::vector<Slot> slots;
   std::vector<Step> steps;
+  std::vector<Launch> launches;  ///< all steps in order
   std::vector<Kept> kept;
   std::size_t arena_bytes = 0;
   std::size_t literal_bytes = 0;
+
+  /// Room for one run, kept from one to the next.
+  struct Workspace {
+    std::vector<std::shared_ptr<Buffer>> owned;  ///< per slot
+    std::vector<std::byte*> base;                ///< per slot
+    std::vector<std::byte> upload;
+    std::vector<void*> addresses;
+  };
+  Workspace workspace;
 };
 
 /// The structure of `graph` as words; equal words, equal plans.
@@ -64,7 +84,8 @@ std::vector<std::uint64_t> structure_key(const Graph& graph);
 std::shared_ptr<Plan> make_plan(const Graph& graph);
 
 /// Watches a run from inside: the cross-check takes its snapshots here. Calls come in order of the queue, before and
-/// after each kernel is given to the backend; pointers in the call are the backend's.
+/// after each kernel is given to the backend; pointers in the call are the backend's. Of a fused kernel, after() comes
+/// for each part whose result is in memory, and before() does not come.
 class PlanObserver {
  public:
   PlanObserver() = default;
@@ -81,7 +102,8 @@ class PlanObserver {
 /// all of them or, when something throws, none.
 void run_plan(Plan& plan, const Graph& graph, PlanObserver* observer = nullptr);
 
-/// The graph that eval() would run for these tensors, which are on one device and not evaluated. Nothing is run.
+/// The graph that eval() would run for these tensors, which are on one device and not evaluated, without fusion.
+/// Nothing is run.
 Graph graph_of(const std::vector<Tensor>& tensors);
 
 /// Kernels in order with types, places, bytes and FLOPs.

@@ -7,17 +7,115 @@
 namespace twingrad {
 namespace {
 
-// An index or label out of range, found while the kernel ran, gets the node's op, types and source line in front.
-void run_step(Backend& backend, Plan::Step& step, const Node& node) {
+const Node& node_of(const Graph& graph, const Plan::Step& step) {
+  return *graph.nodes[static_cast<std::size_t>(step.node)];
+}
+
+std::byte* address_of(const Plan::Workspace& workspace, const Plan::Place& place) {
+  std::byte* const memory = workspace.base[static_cast<std::size_t>(place.slot)];
+  return memory == nullptr ? nullptr : memory + place.offset;
+}
+
+/// The addresses in the step's own call, for an observer.
+void bind_call(const Plan::Workspace& workspace, Plan::Step& step, const Node& node) {
+  for (std::size_t j = 0; j < step.inputs.size(); ++j) {
+    step.call.inputs[j].data = address_of(workspace, step.inputs[j]);
+  }
+  step.call.output.data = address_of(workspace, step.output);
   step.call.where = node.where;
-  try {
-    backend.run(step.call);
-  } catch (const NumericError& error) {
-    std::vector<TensorType> types;
-    for (const TensorView& view : step.call.inputs) {
-      types.push_back({view.shape, view.dtype});
+}
+
+/// An index or label out of range, found while the kernel ran, gets the node's op, types and source line in front.
+[[noreturn]] void rethrow_at(const NumericError& error, const Plan::Step& step, const Node& node) {
+  std::vector<TensorType> types;
+  for (const TensorView& view : step.call.inputs) {
+    types.push_back({view.shape, view.dtype});
+  }
+  throw NumericError(describe_use(*step.call.op, types, node.where) + error.what());
+}
+
+/// Lets go of results' memory when the run ends, however it does.
+class Lease {
+ public:
+  explicit Lease(Plan::Workspace& workspace) : workspace_(workspace) {}
+  Lease(const Lease&) = delete;
+  Lease& operator=(const Lease&) = delete;
+  ~Lease() {
+    for (std::shared_ptr<Buffer>& buffer : workspace_.owned) {
+      buffer.reset();
     }
-    throw NumericError(describe_use(*step.call.op, types, node.where) + error.what());
+  }
+
+ private:
+  Plan::Workspace& workspace_;
+};
+
+void bind_slots(Plan& plan, const Graph& graph, std::byte* arena, std::byte* literals) {
+  Plan::Workspace& workspace = plan.workspace;
+  workspace.owned.resize(plan.slots.size());
+  workspace.base.assign(plan.slots.size(), nullptr);
+  workspace.upload.resize(plan.literal_bytes);
+  for (std::size_t i = 0; i < plan.slots.size(); ++i) {
+    const Plan::Slot& slot = plan.slots[i];
+    std::shared_ptr<Buffer>& owned = workspace.owned[i];
+    switch (slot.kind) {
+      case Plan::Slot::Kind::leaf:
+        owned = graph.nodes[static_cast<std::size_t>(slot.node)]->buffer;
+        workspace.base[i] = static_cast<std::byte*>(owned->data);
+        break;
+      case Plan::Slot::Kind::literal: {
+        const Node& node = *graph.nodes[static_cast<std::size_t>(slot.node)];
+        std::memcpy(workspace.upload.data() + slot.offset, node.literal.data(), node.literal_bytes);
+        workspace.base[i] = literals + slot.offset;
+        break;
+      }
+      case Plan::Slot::Kind::arena:
+        if (arena != nullptr) {
+          workspace.base[i] = arena + slot.offset;
+        }
+        break;
+      case Plan::Slot::Kind::own:
+        owned = std::make_shared<Buffer>(graph.device, slot.bytes);
+        workspace.base[i] = static_cast<std::byte*>(owned->data);
+        break;
+      case Plan::Slot::Kind::fused:
+        break;
+    }
+  }
+}
+
+void launch(Plan& plan, Plan::Launch& launch, const Graph& graph, Backend& backend) {
+  std::vector<void*>& addresses = plan.workspace.addresses;
+  addresses.clear();
+  for (const Plan::Place& place : launch.addresses) {
+    addresses.push_back(address_of(plan.workspace, place));
+  }
+  const Plan::Step& first = plan.steps[static_cast<std::size_t>(launch.first)];
+  const Node& node = node_of(graph, first);
+  try {
+    if (launch.kernel == nullptr) {
+      launch.kernel = backend.prepare(first.call);
+    }
+    launch.kernel->run(addresses, node.where);
+  } catch (const NumericError& error) {
+    rethrow_at(error, first, node);
+  }
+}
+
+void launch_observed(Plan& plan, Plan::Launch& one, const Graph& graph, Backend& backend, PlanObserver& observer) {
+  for (int s = one.first; s < one.first + one.count; ++s) {
+    Plan::Step& step = plan.steps[static_cast<std::size_t>(s)];
+    bind_call(plan.workspace, step, node_of(graph, step));
+  }
+  Plan::Step& first = plan.steps[static_cast<std::size_t>(one.first)];
+  if (one.count == 1) {
+    observer.before(backend, first);
+  }
+  launch(plan, one, graph, backend);
+  for (int s = one.first; s < one.first + one.count; ++s) {
+    if (const Plan::Step& step = plan.steps[static_cast<std::size_t>(s)]; step.stored) {
+      observer.after(backend, step);
+    }
   }
 }
 
@@ -26,61 +124,29 @@ void run_step(Backend& backend, Plan::Step& step, const Node& node) {
 void run_plan(Plan& plan, const Graph& graph, PlanObserver* observer) {
   DeviceRuntime& state = runtime(graph.device);
   const std::lock_guard lock(state.mutex);
+  Backend& backend = *state.backend;
 
   const Buffer arena(graph.device, plan.arena_bytes);
   const Buffer literals(graph.device, plan.literal_bytes);
-  std::vector<std::shared_ptr<Buffer>> owned(plan.slots.size());
-  std::vector<std::byte*> base(plan.slots.size(), nullptr);
-  std::vector<std::byte> upload(plan.literal_bytes);
-  for (std::size_t i = 0; i < plan.slots.size(); ++i) {
-    const Plan::Slot& slot = plan.slots[i];
-    switch (slot.kind) {
-      case Plan::Slot::Kind::leaf:
-        owned[i] = graph.nodes[static_cast<std::size_t>(slot.node)]->buffer;
-        base[i] = static_cast<std::byte*>(owned[i]->data);
-        break;
-      case Plan::Slot::Kind::literal: {
-        const Node& node = *graph.nodes[static_cast<std::size_t>(slot.node)];
-        std::memcpy(upload.data() + slot.offset, node.literal.data(), node.literal_bytes);
-        base[i] = static_cast<std::byte*>(literals.data) + slot.offset;
-        break;
-      }
-      case Plan::Slot::Kind::arena:
-        if (arena.data != nullptr) {
-          base[i] = static_cast<std::byte*>(arena.data) + slot.offset;
-        }
-        break;
-      case Plan::Slot::Kind::own:
-        owned[i] = std::make_shared<Buffer>(graph.device, slot.bytes);
-        base[i] = static_cast<std::byte*>(owned[i]->data);
-        break;
-    }
-  }
+  const Lease lease(plan.workspace);
+  bind_slots(plan, graph, static_cast<std::byte*>(arena.data), static_cast<std::byte*>(literals.data));
   if (observer != nullptr) {
-    observer->begin(*state.backend, arena.data, arena.bytes);
+    observer->begin(backend, arena.data, arena.bytes);
   }
-  if (!upload.empty()) {
-    state.backend->copy_from_host(literals.data, upload.data(), upload.size());
+  if (!plan.workspace.upload.empty()) {
+    backend.copy_from_host(literals.data, plan.workspace.upload.data(), plan.workspace.upload.size());
   }
-
-  for (Plan::Step& step : plan.steps) {
-    for (std::size_t j = 0; j < step.inputs.size(); ++j) {
-      std::byte* const memory = base[static_cast<std::size_t>(step.inputs[j].slot)];
-      step.call.inputs[j].data = memory == nullptr ? nullptr : memory + step.inputs[j].offset;
-    }
-    step.call.output.data = base[static_cast<std::size_t>(step.output.slot)] + step.output.offset;
+  for (Plan::Launch& one : plan.launches) {
     if (observer != nullptr) {
-      observer->before(*state.backend, step);
-    }
-    run_step(*state.backend, step, *graph.nodes[static_cast<std::size_t>(step.node)]);
-    if (observer != nullptr) {
-      observer->after(*state.backend, step);
+      launch_observed(plan, one, graph, backend, *observer);
+    } else {
+      launch(plan, one, graph, backend);
     }
   }
 
   for (const Plan::Kept& kept : plan.kept) {
     Node& node = *graph.nodes[static_cast<std::size_t>(kept.node)];
-    node.buffer = owned[static_cast<std::size_t>(kept.slot)];
+    node.buffer = plan.workspace.owned[static_cast<std::size_t>(kept.slot)];
     if (node.buffer == nullptr) {  // an empty tensor
       node.buffer = std::make_shared<Buffer>(graph.device, 0);
     }

@@ -1,0 +1,37 @@
+#include <twingrad/backend.h>
+
+#include <utility>
+
+namespace twingrad {
+namespace {
+
+/// The call kept, its addresses set anew each time.
+class KeptCall final : public PreparedKernel {
+ public:
+  KeptCall(Backend& backend, KernelCall call) : backend_(backend), call_(std::move(call)) {}
+
+  void run(std::span<void* const> addresses, const std::source_location& where) override {
+    for (std::size_t j = 0; j < call_.inputs.size(); ++j) {
+      call_.inputs[j].data = addresses[j];
+    }
+    call_.output.data = addresses.back();
+    call_.where = where;
+    backend_.run(call_);
+  }
+
+ private:
+  Backend& backend_;
+  KernelCall call_;
+};
+
+}  // namespace
+
+std::unique_ptr<PreparedKernel> Backend::prepare(const KernelCall& call) {
+  return std::make_unique<KeptCall>(*this, call);
+}
+
+std::unique_ptr<PreparedKernel> Backend::fuse(const Fusion& /*fusion*/) {
+  return nullptr;
+}
+
+}  // namespace twingrad
