@@ -48,6 +48,14 @@ using Mask = std::int64_t __attribute__((vector_size(lane_count * sizeof(std::in
 [[gnu::always_inline]] inline Doubles larger(Doubles x, Doubles y) {
   return x < y ? y : x;
 }
+[[gnu::always_inline]] inline Doubles smaller(Doubles x, Doubles y) {
+  return y < x ? y : x;
+}
+/// The nearest numbers that float32 has.
+[[gnu::always_inline]] inline Doubles in_float(Doubles x) {
+  using Floats = float __attribute__((vector_size(lane_count * sizeof(float))));
+  return __builtin_convertvector(__builtin_convertvector(x, Floats), Doubles);
+}
 [[gnu::always_inline]] inline Mask is_finite(Doubles x) {
   return magnitude(x) <= std::numeric_limits<double>::max();
 }
@@ -60,6 +68,13 @@ using Mask = std::int64_t __attribute__((vector_size(lane_count * sizeof(std::in
     bits |= mask[i];
   }
   return bits != 0;
+}
+[[gnu::always_inline]] inline double total(Doubles x) {
+  double sum = 0;
+  for (int i = 0; i < lane_count; ++i) {
+    sum += x[i];
+  }
+  return sum;
 }
 /// function(x) for the lanes that are set; 0 in the others.
 template <class Function>

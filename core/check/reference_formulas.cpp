@@ -64,8 +64,9 @@ template <class Apply>
   }
 }
 
+// Everything is drawn into these two, so that what is known of an operand while compiling is known inside a formula.
 template <class Formula>
-void elementwise(const Operand* operands, const formulas::Parameters& parameters, Elements& into) {
+[[gnu::flatten]] void elementwise(const Operand* operands, const formulas::Parameters& parameters, Elements& into) {
   const std::int64_t count = into.count;
   for_each_lanes(into, [&] [[gnu::always_inline]] (std::int64_t i) {
     TrackedLanes x[Formula::arity];
@@ -77,7 +78,7 @@ void elementwise(const Operand* operands, const formulas::Parameters& parameters
 }
 
 template <class Formula>
-void updated(const Operand* operands, Elements& into) {
+[[gnu::flatten]] void updated(const Operand* operands, Elements& into) {
   constexpr int inputs = Formula::arity - 1;
   TrackedLanes h[Formula::hyperparameters];
   for (int j = 0; j < Formula::hyperparameters; ++j) {

@@ -1,4 +1,4 @@
-// What computes the pieces of an Expectation: one source for formulas, one for matrix products. Private to the
+// What computes the pieces of an Expectation: sources for formulas, matrix products and sums. Private to the
 // cross-check.
 #pragma once
 
@@ -37,6 +37,9 @@ std::unique_ptr<Expectation::Source> formula_source(const Use& use);
 
 /// A matrix product of finite operands, summed one term after the other; null for any other one.
 std::unique_ptr<Expectation::Source> product_source(const Use& use);
+
+/// Sums and means of floats; null for other reductions.
+std::unique_ptr<Expectation::Source> sum_source(const Use& use);
 
 /// Eight elements from position `i`.
 [[gnu::always_inline]] inline TrackedLanes lanes_at(const Elements& elements, std::int64_t i) {

@@ -137,8 +137,7 @@ struct TrackedLanes {
     const Doubles size = magnitude(value);
     const Mask in_range = (size <= rounding.largest) & ((value == 0.0) | (size >= rounding.smallest));
     if (rounding.bits == 24) {
-      using Floats = float __attribute__((vector_size(lane_count * sizeof(float))));
-      return in_range & (__builtin_convertvector(__builtin_convertvector(value, Floats), Doubles) == value);
+      return in_range & (in_float(value) == value);
     }
     // The power of two at or below |x|, times two, is what frexp() measures in.
     constexpr std::int64_t exponent_bits = 0x7ff0000000000000;
