@@ -103,6 +103,14 @@ class CpuBackend final : public Backend {
     }
   }
 
+  std::unique_ptr<PreparedKernel> prepare(const KernelCall& call) override {
+    return call.op->family == Family::matmul ? matmul_.prepare(call) : Backend::prepare(call);
+  }
+
+  std::unique_ptr<PreparedKernel> fuse(const Fusion& fusion) override {
+    return fusion.parts.front().call.op->family == Family::matmul ? matmul_.fuse(fusion) : nullptr;
+  }
+
   ErrorModel error_model(const KernelCall& call) const override { return cpu::error_model(call); }
 
   void synchronize() override {}

@@ -1,9 +1,10 @@
-// How the CPU's kernels round. Orders are those that lanes.h, scan.cpp, index.cpp and gemm.h state; oneDNN decides its
-// own, so plain sequential summation, which loses most, stands in for it.
+// How the CPU's kernels round. Orders are those that lanes.h, scan.cpp, index.cpp and float32_gemm.h state; oneDNN
+// decides its own, so plain sequential summation, which loses most, stands in for it.
 #include <twingrad/op.h>
 
 #include "cpu/families.h"
 #include "cpu/lanes.h"
+#include "cpu/matmul.h"
 
 namespace twingrad::cpu {
 namespace {
@@ -41,7 +42,7 @@ ErrorModel error_model(const KernelCall& call) {
       model.order = {.lanes = lanes, .chunk = chunk};
       return model;
     case Family::matmul:
-      model.order.known = false;
+      model.order = Matmul::order(call);
       // The processor's dot product of bfloat16 pairs takes subnormals for 0 and gives none.
       model.flushes_subnormals = call.output.dtype == Dtype::bf16;
       return model;

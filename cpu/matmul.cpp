@@ -1,341 +1,392 @@
 #include "cpu/matmul.h"
 
+#include <twingrad/formulas.h>
 #include <twingrad/op.h>
-#include <dnnl.hpp>
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <map>
-#include <span>
-#include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "cpu/convert.h"
 #include "cpu/families.h"
+#include "cpu/float32_gemm.h"
 #include "cpu/gemm.h"
+#include "cpu/matmul_problem.h"
+#include "cpu/onednn_matmul.h"
 #include "cpu/parallel.h"
-#include "cpu/strided.h"
 
 namespace twingrad::cpu {
+
+using float32::Activation;
+
+/// What all products of one backend share.
+class Matmul::Engines {
+ public:
+  OnednnMatmul onednn;
+};
+
 namespace {
 
-/// One operand's matrices: strides of a row, a column and of the innermost batch axis.
-struct Layout {
-  std::int64_t row = 0;
-  std::int64_t column = 0;
-  std::int64_t batch = 0;
-  friend auto operator<=>(const Layout&, const Layout&) = default;
+Float32Product product_of(const Problem& problem) {
+  return {.m = problem.m,
+          .n = problem.n,
+          .k = problem.k,
+          .a_row = problem.a.row,
+          .a_column = problem.a.column,
+          .b_row = problem.b.row,
+          .b_column = problem.b.column};
+}
+
+/// Addresses as PreparedKernel::run() gets them: a, b, the bias if there is one, what an activation saved, the result.
+struct Addresses {
+  Addresses(std::span<void* const> all, bool with_bias, bool with_saved)
+      : a(all[0]),
+        b(all[1]),
+        bias(with_bias ? all[2] : nullptr),
+        saved(with_saved ? all[with_bias ? 3 : 2] : nullptr),
+        c(all.back()) {}
+  void* a;
+  void* b;
+  void* bias;
+  void* saved;
+  void* c;
 };
 
-/// What a primitive is compiled for.
-struct Problem {
-  Dtype dtype = Dtype::f32;
-  std::int64_t m = 0, n = 0, k = 0;
-  std::int64_t batch = 1;
-  Layout a, b;
-  bool bias = false;
-  friend auto operator<=>(const Problem&, const Problem&) = default;
-};
-
-/// The matrix layout of a view's last two axes, with the strides of axes of length 1 made regular.
-Layout layout_of(const KernelCall& call, const TensorView& view) {
-  const int last = view.shape.size() - 1;
-  const std::int64_t rows = view.shape[last - 1];
-  const std::int64_t columns = view.shape[last];
-  const std::int64_t row = view.strides[last - 1];
-  const std::int64_t column = view.strides[last];
-  if ((columns == 1 || column == 1) && (rows == 1 || row >= columns)) {
-    return {.row = rows == 1 ? columns : row, .column = 1, .batch = 0};
-  }
-  if ((rows == 1 || row == 1) && (columns == 1 || column >= rows)) {
-    return {.row = 1, .column = columns == 1 ? rows : column, .batch = 0};
-  }
-  throw ShapeError(std::string(call.op->name) + ": a matrix of shape " + to_string(view.shape) + " with strides " +
-                   to_string(view.strides) + " is neither row-major nor column-major; copy it first");
-}
-
-dnnl::memory::data_type data_type(Dtype dtype) {
-  switch (dtype) {
-    case Dtype::bf16:
-      return dnnl::memory::data_type::bf16;
-    case Dtype::f16:
-      return dnnl::memory::data_type::f16;
-    default:
-      return dnnl::memory::data_type::f32;
-  }
-}
-
-std::byte* element(void* data, Dtype dtype, std::int64_t offset) {
-  return static_cast<std::byte*>(data) + offset * static_cast<std::int64_t>(size_of(dtype));
-}
-
-/// The axes before the last two.
-Dims batch_axes(const Dims& dims) {
-  return Dims(std::span(dims.begin(), static_cast<std::size_t>(dims.size() - 2)));
-}
-
-/// calls product(problem, a's, b's and the output's first element) for every innermost batch axis. Batch axes that
-/// can be merged are; a batch against one matrix b becomes more rows of a.
+/// Calls product(i) for every one of `count` products: one thread each when there are many, else all threads on each.
 template <class Product>
-void for_each_batch(const KernelCall& call, const Product& product) {
-  const TensorView& a = call.inputs[0];
-  const TensorView& b = call.inputs[1];
-  const int last = call.output.shape.size() - 1;
-  Problem problem{.dtype = call.output.dtype,
-                  .m = call.output.shape[last - 1],
-                  .n = call.output.shape[last],
-                  .k = a.shape[last],
-                  .batch = 1,
-                  .a = layout_of(call, a),
-                  .b = layout_of(call, b),
-                  .bias = call.inputs.size() == 3};
-  const Strides a_strides = batch_axes(a.strides);
-  const Strides b_strides = batch_axes(b.strides);
-  const StridedLoop<2> walk(batch_axes(call.output.shape), {&a_strides, &b_strides});
-  problem.batch = walk.length(walk.rank() - 1);
-  problem.a.batch = walk.inner_stride(0);
-  problem.b.batch = walk.inner_stride(1);
-  const bool more_rows = problem.batch > 1 && problem.b.batch == 0 && problem.a.column == 1 &&
-                         problem.a.batch == problem.m * problem.a.row;
-  const std::int64_t matrix = problem.m * problem.n;
-  if (more_rows) {
-    problem.m *= problem.batch;
-    problem.batch = 1;
-    problem.a.batch = 0;
-  }
-  // The same product many times: computed once and copied.
-  const bool repeats = problem.batch > 1 && problem.a.batch == 0 && problem.b.batch == 0;
-  const std::int64_t copies = repeats ? problem.batch : 1;
-  problem.batch = repeats ? 1 : problem.batch;
-  walk.for_each_run(0, walk.numel(), [&](std::int64_t flat, const auto& offsets, std::int64_t) {
-    std::byte* output = element(call.output.data, call.output.dtype, flat * matrix);
-    product(problem, element(a.data, a.dtype, offsets[0]), element(b.data, b.dtype, offsets[1]), output);
-    const std::int64_t bytes = matrix * static_cast<std::int64_t>(size_of(call.output.dtype));
-    for (std::int64_t copy = 1; copy < copies; ++copy) {
-      std::memcpy(output + copy * bytes, output, static_cast<std::size_t>(bytes));
-    }
-  });
-}
-
-void float64_product(const Problem& problem, const void* a, const void* b, const void* bias, void* c) {
-  const double one = 0.02 * static_cast<double>(problem.m * problem.n * problem.k);
-  const auto batches = [&](std::int64_t begin, std::int64_t end) {
+void for_each_product(std::int64_t count, double nanoseconds, const Product& product) {
+  const auto some = [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      Gemm::run(problem.m, problem.n, problem.k,
-                {static_cast<const double*>(a) + i * problem.a.batch, problem.a.row, problem.a.column},
-                {static_cast<const double*>(b) + i * problem.b.batch, problem.b.row, problem.b.column},
-                static_cast<const double*>(bias), static_cast<double*>(c) + i * problem.m * problem.n);
+      product(i);
     }
   };
-  // Many products: one thread each. Few: each uses all threads.
-  if (threads_for(problem.batch, one) > problem.batch / 2) {
-    batches(0, problem.batch);
+  if (count == 1 || threads_for(count, nanoseconds) > count / 2) {
+    some(0, count);
   } else {
-    parallel_for(problem.batch, one, batches);
+    parallel_for(count, nanoseconds, some);
   }
 }
 
-/// The output for K = 0.
-template <class T>
-void empty_product(const KernelCall& call) {
-  const std::int64_t n = call.output.shape.back();
-  T* out = call.output.as<T>();
-  for (std::int64_t i = 0; i < call.output.numel(); ++i) {
-    out[i] = call.inputs.size() == 3 ? call.inputs[2].as<const T>()[i % n] : static_cast<T>(compute_t<T>(0));
-  }
+double multiply_adds(const Problem& problem) {
+  return static_cast<double>(problem.m) * static_cast<double>(problem.n) * static_cast<double>(problem.k);
 }
 
-}  // namespace
-
-/// oneDNN's engine and the primitives compiled on it.
-class Matmul::Primitives {
+class OwnFloat32 final : public PreparedKernel {
  public:
-  Primitives() : engine_(dnnl::engine::kind::cpu, 0), stream_(engine_) {}
+  OwnFloat32(const Batches& batches, Activation activation)
+      : batches_(batches),
+        gemm_(product_of(batches.problem), activation),
+        with_saved_(activation == Activation::relu_grad) {}
 
-  /// Whether oneDNN multiplies this dtype on this processor.
-  bool supports(Dtype dtype) {
-    const auto at = static_cast<std::size_t>(dtype);
-    if (support_.at(at) == Support::unknown) {
-      try {
-        get({.dtype = dtype, .m = 2, .n = 2, .k = 2, .batch = 1, .a = {2, 1, 0}, .b = {2, 1, 0}, .bias = false});
-        support_[at] = Support::yes;
-      } catch (const dnnl::error& error) {
-        if (error.status != dnnl_unimplemented) {
-          throw;
-        }
-        support_[at] = Support::no;
-      }
+  void run(std::span<void* const> addresses, const std::source_location&) override {
+    const Addresses at(addresses, batches_.problem.bias, with_saved_);
+    const auto multiply = [&](void* a, void* b, void* c) {
+      gemm_.run({.a = static_cast<const float*>(a),
+                 .b = static_cast<const float*>(b),
+                 .bias = static_cast<const float*>(at.bias),
+                 .saved = static_cast<const float*>(at.saved),
+                 .c = static_cast<float*>(c)});
+    };
+    if (batches_.single()) {
+      multiply(at.a, at.b, at.c);
+      return;
     }
-    return support_[at] == Support::yes;
-  }
-
-  void run(const Problem& problem, void* a, void* b, void* bias, void* c) {
-    const LimitThreads limit(threads_for(problem.batch * problem.m * problem.n * problem.k, multiplication));
-    Entry& entry = get(problem);
-    entry.memories.at(DNNL_ARG_SRC).set_data_handle(a);
-    entry.memories.at(DNNL_ARG_WEIGHTS).set_data_handle(b);
-    entry.memories.at(DNNL_ARG_DST).set_data_handle(c);
-    if (problem.bias) {
-      entry.memories.at(DNNL_ARG_BIAS).set_data_handle(bias);
-    }
-    entry.primitive.execute(stream_, entry.memories);
-    stream_.wait();
+    const Problem& problem = batches_.problem;
+    batches_.for_each(at.a, at.b, at.c, [&](void* a, void* b, void* c) {
+      for_each_product(problem.batch, 0.01 * multiply_adds(problem), [&](std::int64_t i) {
+        multiply(element(a, f32, i * problem.a.batch), element(b, f32, i * problem.b.batch),
+                 element(c, f32, i * problem.m * problem.n));
+      });
+    });
   }
 
  private:
-  struct Entry {
-    dnnl::matmul primitive;
-    std::unordered_map<int, dnnl::memory> memories;
-    std::uint64_t last_use = 0;
-  };
-  enum class Support : std::uint8_t { unknown, yes, no };
-  static constexpr std::size_t capacity = 256;
+  Batches batches_;
+  Float32Gemm gemm_;
+  bool with_saved_;
+};
+
+class Float64 final : public PreparedKernel {
+ public:
+  explicit Float64(const Batches& batches) : batches_(batches) {}
+
+  void run(std::span<void* const> addresses, const std::source_location&) override {
+    const Problem& problem = batches_.problem;
+    const Addresses at(addresses, problem.bias, false);
+    batches_.for_each(at.a, at.b, at.c, [&](void* a, void* b, void* c) {
+      for_each_product(problem.batch, 0.02 * multiply_adds(problem), [&](std::int64_t i) {
+        Gemm::run(problem.m, problem.n, problem.k,
+                  {static_cast<const double*>(a) + i * problem.a.batch, problem.a.row, problem.a.column},
+                  {static_cast<const double*>(b) + i * problem.b.batch, problem.b.row, problem.b.column},
+                  static_cast<const double*>(at.bias), static_cast<double*>(c) + i * problem.m * problem.n);
+      });
+    });
+  }
+
+ private:
+  Batches batches_;
+};
+
+class ByOnednn final : public PreparedKernel {
+ public:
+  ByOnednn(const Batches& batches, Activation activation, OnednnMatmul& onednn, const Op& op)
+      : batches_(batches), one_(batches.problem), activation_(activation), onednn_(onednn), op_(op) {
+    // oneDNN has no negative strides: a reversed batch goes one by one.
+    if (one_.a.batch < 0 || one_.b.batch < 0) {
+      one_.batch = 1;
+      one_.a.batch = one_.b.batch = 0;
+    }
+    work_ = one_.batch * one_.m * one_.n * one_.k;
+    compile();
+  }
+
+  void run(std::span<void* const> addresses, const std::source_location&) override {
+    const Addresses at(addresses, one_.bias, false);
+    if (threads_for(work_, multiplication) != threads_) {
+      compile();
+    }
+    try {
+      if (threads_ == omp_get_max_threads()) {
+        multiply(at);
+      } else {
+        const LimitThreads limit(threads_);
+        multiply(at);
+      }
+    } catch (const dnnl::error& error) {
+      fail(error);
+    }
+    if (activation_ == Activation::relu) {
+      apply_relu(static_cast<float*>(at.c));
+    }
+  }
+
+ private:
   /// Nanoseconds, times the five that waking threads for oneDNN is cheaper than parallel_for assumes.
   static constexpr double multiplication = 0.04;
 
-  Entry& get(const Problem& problem) {
-    auto found = entries_.find(problem);
-    if (found == entries_.end()) {
-      if (entries_.size() >= capacity) {
-        entries_.erase(std::min_element(entries_.begin(), entries_.end(), [](const auto& x, const auto& y) {
-          return x.second.last_use < y.second.last_use;
-        }));
-      }
-      found = entries_.emplace(problem, compile(problem)).first;
+  void compile() {
+    threads_ = threads_for(work_, multiplication);
+    try {
+      product_ = onednn_.get(one_, threads_);
+    } catch (const dnnl::error& error) {
+      fail(error);
     }
-    found->second.last_use = ++uses_;
-    return found->second;
   }
 
-  Entry compile(const Problem& problem) const {
-    using dnnl::memory;
-    const memory::data_type type = data_type(problem.dtype);
-    const auto matrices = [&](std::int64_t rows, std::int64_t columns, const Layout& layout) {
-      if (problem.batch == 1) {
-        return memory::desc({rows, columns}, type, memory::dims{layout.row, layout.column});
-      }
-      // A batch axis of stride 0 is one matrix that oneDNN broadcasts.
-      const bool shared = layout.batch == 0;
-      return memory::desc({shared ? 1 : problem.batch, rows, columns}, type,
-                          memory::dims{shared ? rows * columns : layout.batch, layout.row, layout.column});
-    };
-    const memory::desc a = matrices(problem.m, problem.k, problem.a);
-    const memory::desc b = matrices(problem.k, problem.n, problem.b);
-    const memory::desc c =
-        matrices(problem.m, problem.n, {.row = problem.n, .column = 1, .batch = problem.m * problem.n});
-    const memory::desc bias = problem.batch == 1
-                                  ? memory::desc({1, problem.n}, type, memory::dims{problem.n, 1})
-                                  : memory::desc({1, 1, problem.n}, type, memory::dims{problem.n, problem.n, 1});
-    const dnnl::matmul::desc wanted = problem.bias ? dnnl::matmul::desc(a, b, bias, c) : dnnl::matmul::desc(a, b, c);
-    Entry entry;
-    entry.primitive = dnnl::matmul(dnnl::matmul::primitive_desc(wanted, engine_));
-    entry.memories.emplace(DNNL_ARG_SRC, memory(a, engine_, nullptr));
-    entry.memories.emplace(DNNL_ARG_WEIGHTS, memory(b, engine_, nullptr));
-    entry.memories.emplace(DNNL_ARG_DST, memory(c, engine_, nullptr));
-    if (problem.bias) {
-      entry.memories.emplace(DNNL_ARG_BIAS, memory(bias, engine_, nullptr));
-    }
-    return entry;
+  [[noreturn]] void fail(const dnnl::error& error) const {
+    throw DeviceError(std::string(op_.name) + ": oneDNN failed: " + error.what());
   }
 
-  dnnl::engine engine_;
-  dnnl::stream stream_;
-  std::map<Problem, Entry> entries_;
-  std::uint64_t uses_ = 0;
-  std::array<Support, 8> support_{};
-};
-
-namespace {
-
-/// A view's elements in float32, contiguous, with a new view on them. Axes of stride 0 stay so.
-template <class T>
-TensorView widen(const TensorView& view, std::vector<float>& storage) {
-  TensorView wide = view;
-  wide.dtype = Dtype::f32;
-  Shape stored = view.shape;
-  for (int axis = 0; axis < view.shape.size(); ++axis) {
-    stored[axis] = view.strides[axis] == 0 ? 1 : view.shape[axis];
-  }
-  wide.strides = contiguous_strides(stored);
-  for (int axis = 0; axis < view.shape.size(); ++axis) {
-    wide.strides[axis] = view.strides[axis] == 0 ? 0 : wide.strides[axis];
-  }
-  const StridedLoop<1> walk(stored, {&view.strides});
-  storage.resize(static_cast<std::size_t>(walk.numel()));
-  parallel_for(walk.numel(), 1.0, [&](std::int64_t begin, std::int64_t end) {
-    walk.for_each_run(begin, end, [&](std::int64_t flat, const auto& offsets, std::int64_t n) {
-      for (std::int64_t i = 0; i < n; ++i) {
-        storage[static_cast<std::size_t>(flat + i)] =
-            static_cast<float>(view.as<const T>()[offsets[0] + i * walk.inner_stride(0)]);
+  void multiply(const Addresses& at) {
+    const Problem& problem = batches_.problem;
+    batches_.for_each(at.a, at.b, at.c, [&](void* a, void* b, void* c) {
+      for (std::int64_t i = 0; i < problem.batch; i += one_.batch) {
+        product_->run(element(a, problem.dtype, i * problem.a.batch), element(b, problem.dtype, i * problem.b.batch),
+                      at.bias, element(c, problem.dtype, i * problem.m * problem.n));
       }
     });
-  });
-  wide.data = storage.data();
-  return wide;
+  }
+
+  /// oneDNN's own relu turns NaN into 0.
+  void apply_relu(float* c) const {
+    parallel_for(batches_.problem.m * batches_.problem.n, 0.2, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        c[i] = formulas::Relu::apply(c[i], formulas::Parameters{});
+      }
+    });
+  }
+
+  Batches batches_;
+  Problem one_;
+  Activation activation_;
+  OnednnMatmul& onednn_;
+  const Op& op_;
+  std::int64_t work_ = 0;
+  int threads_ = 0;
+  std::shared_ptr<OnednnProduct> product_;
+};
+
+/// The output for K = 0.
+template <class T>
+class Empty final : public PreparedKernel {
+ public:
+  explicit Empty(const KernelCall& call)
+      : count_(call.output.numel()), columns_(call.output.shape.back()), bias_(call.inputs.size() == 3) {}
+
+  void run(std::span<void* const> addresses, const std::source_location&) override {
+    const Addresses at(addresses, bias_, false);
+    T* out = static_cast<T*>(at.c);
+    for (std::int64_t i = 0; i < count_; ++i) {
+      out[i] = bias_ ? static_cast<const T*>(at.bias)[i % columns_] : static_cast<T>(compute_t<T>(0));
+    }
+  }
+
+ private:
+  std::int64_t count_;
+  std::int64_t columns_;
+  bool bias_;
+};
+
+/// A 16-bit product in float32: products of such numbers are exact there, so this rounds once, as a native one would.
+template <class T>
+class Widened final : public PreparedKernel {
+ public:
+  Widened(const KernelCall& call, Matmul& matmul) : inputs_(call.inputs), count_(call.output.numel()) {
+    KernelCall wide = call;
+    for (TensorView& view : wide.inputs) {
+      view = widened(view);
+    }
+    wide.output.dtype = f32;
+    product_ = matmul.prepare(wide);
+    storage_.resize(inputs_.size() + 1);
+  }
+
+  void run(std::span<void* const> addresses, const std::source_location& where) override {
+    for (std::size_t i = 0; i < inputs_.size(); ++i) {
+      widen(inputs_[i], static_cast<const T*>(addresses[i]), storage_[i]);
+    }
+    storage_.back().resize(static_cast<std::size_t>(count_));
+    std::array<void*, 4> wide{};
+    std::transform(storage_.begin(), storage_.end(), wide.begin(), [](std::vector<float>& one) { return one.data(); });
+    product_->run(std::span(wide.data(), storage_.size()), where);
+    T* out = static_cast<T*>(addresses.back());
+    parallel_for(count_, 1.0, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        out[i] = convert<T>(storage_.back()[static_cast<std::size_t>(i)]);
+      }
+    });
+  }
+
+ private:
+  /// What is stored of a view: one element along axes of stride 0.
+  static Shape stored(const TensorView& view) {
+    Shape shape = view.shape;
+    for (int axis = 0; axis < view.shape.size(); ++axis) {
+      shape[axis] = view.strides[axis] == 0 ? 1 : view.shape[axis];
+    }
+    return shape;
+  }
+
+  /// The view on the same elements in float32, contiguous but for axes of stride 0.
+  static TensorView widened(const TensorView& view) {
+    TensorView wide = view;
+    wide.dtype = f32;
+    wide.strides = contiguous_strides(stored(view));
+    for (int axis = 0; axis < view.shape.size(); ++axis) {
+      wide.strides[axis] = view.strides[axis] == 0 ? 0 : wide.strides[axis];
+    }
+    return wide;
+  }
+
+  static void widen(const TensorView& view, const T* from, std::vector<float>& to) {
+    const StridedLoop<1> walk(stored(view), {&view.strides});
+    to.resize(static_cast<std::size_t>(walk.numel()));
+    parallel_for(walk.numel(), 1.0, [&](std::int64_t begin, std::int64_t end) {
+      walk.for_each_run(begin, end, [&](std::int64_t flat, const auto& offsets, std::int64_t n) {
+        for (std::int64_t i = 0; i < n; ++i) {
+          to[static_cast<std::size_t>(flat + i)] = static_cast<float>(from[offsets[0] + i * walk.inner_stride(0)]);
+        }
+      });
+    });
+  }
+
+  std::vector<TensorView> inputs_;
+  std::int64_t count_;
+  std::unique_ptr<PreparedKernel> product_;
+  std::vector<std::vector<float>> storage_;
+};
+
+/// The activation that a fusion's second part is of a float32 product in its first; none: it is something else.
+Activation activation_of(const Fusion& fusion) {
+  if (fusion.parts.size() != 2) {
+    return Activation::none;
+  }
+  const Fusion::Part& product = fusion.parts[0];
+  const Fusion::Part& next = fusion.parts[1];
+  if (product.call.op->family != Family::matmul || product.stored || product.call.output.dtype != f32 ||
+      !product.call.attributes.ints.empty() || next.call.op->family != Family::elementwise || !next.stored ||
+      next.call.output.dtype != f32) {
+    return Activation::none;
+  }
+  using formulas::Formulas;
+  constexpr int relu = formulas::index_in<formulas::Relu, Formulas>::value;
+  constexpr int relu_grad = formulas::index_in<formulas::ReluGrad, Formulas>::value;
+  if (next.call.op->kernel == relu && next.from == std::vector<int>{0}) {
+    return Activation::relu;
+  }
+  const bool masks = next.call.op->kernel == relu_grad && next.from == std::vector<int>{-1, 0};
+  return masks && next.call.inputs[0].contiguous() ? Activation::relu_grad : Activation::none;
 }
 
 }  // namespace
 
-Matmul::Matmul() : primitives_(std::make_unique<Primitives>()) {}
+Matmul::Matmul() : engines_(std::make_unique<Engines>()) {}
 Matmul::~Matmul() = default;
 
 void Matmul::run(const KernelCall& call) {
+  std::array<void*, 4> addresses{};
+  std::transform(call.inputs.begin(), call.inputs.end(), addresses.begin(),
+                 [](const TensorView& view) { return view.data; });
+  addresses.at(call.inputs.size()) = call.output.data;
+  prepare(call)->run(std::span(addresses.data(), call.inputs.size() + 1), call.where);
+}
+
+std::unique_ptr<PreparedKernel> Matmul::prepare(const KernelCall& call) {
   const Dtype dtype = call.output.dtype;
   if (!is_floating(dtype)) {
     refuse_dtype(call, dtype);
   }
+  if (dtype == f32 && !call.attributes.ints.empty()) {
+    throw DeviceError(std::string(call.op->name) + ": asked for in TF32, and the CPU has none; take fp32 or bf16");
+  }
   if (call.inputs[0].shape.back() == 0) {
-    visit(dtype, [&]<class T>(Type<T>) { empty_product<T>(call); });
-    return;
+    return visit(dtype,
+                 [&]<class T>(Type<T>) -> std::unique_ptr<PreparedKernel> { return std::make_unique<Empty<T>>(call); });
   }
-  if (dtype != Dtype::f64 && dtype != Dtype::f32 && !primitives_->supports(dtype)) {
-    // float32 products of 16-bit numbers are exact, so this rounds once, as the native product would.
-    visit(dtype, [&]<class T>(Type<T>) {
-      std::array<std::vector<float>, 4> storage;
-      KernelCall wide = call;
-      for (std::size_t i = 0; i < call.inputs.size(); ++i) {
-        wide.inputs[i] = widen<T>(call.inputs[i], storage[i]);
-      }
-      storage[3].resize(static_cast<std::size_t>(call.output.numel()));
-      wide.output.dtype = Dtype::f32;
-      wide.output.data = storage[3].data();
-      run(wide);
-      parallel_for(call.output.numel(), 1.0, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t i = begin; i < end; ++i) {
-          call.output.as<T>()[i] = convert<T>(storage[3][static_cast<std::size_t>(i)]);
-        }
-      });
+  if (dtype != f64 && dtype != f32 && !engines_->onednn.supports(dtype)) {
+    return visit(dtype, [&]<class T>(Type<T>) -> std::unique_ptr<PreparedKernel> {
+      return std::make_unique<Widened<T>>(call, *this);
     });
-    return;
   }
-  void* bias = call.inputs.size() == 3 ? call.inputs[2].data : nullptr;
-  for_each_batch(call, [&](const Problem& problem, void* a, void* b, void* c) {
-    if (dtype == Dtype::f64) {
-      float64_product(problem, a, b, bias, c);
-    } else {
-      try {
-        if (problem.a.batch >= 0 && problem.b.batch >= 0) {
-          primitives_->run(problem, a, b, bias, c);
-          return;
-        }
-        // oneDNN has no negative strides: a reversed batch goes one by one.
-        Problem one = problem;
-        one.batch = 1;
-        one.a.batch = one.b.batch = 0;
-        for (std::int64_t i = 0; i < problem.batch; ++i) {
-          primitives_->run(one, element(a, dtype, i * problem.a.batch), element(b, dtype, i * problem.b.batch), bias,
-                           element(c, dtype, i * problem.m * problem.n));
-        }
-      } catch (const dnnl::error& error) {
-        throw DeviceError(std::string(call.op->name) + ": oneDNN failed: " + error.what());
-      }
+  const Batches batches = describe(call);
+  if (dtype == f64) {
+    return std::make_unique<Float64>(batches);
+  }
+  if (dtype == f32 && Float32Gemm::suits(product_of(batches.problem))) {
+    return std::make_unique<OwnFloat32>(batches, Activation::none);
+  }
+  return std::make_unique<ByOnednn>(batches, Activation::none, engines_->onednn, *call.op);
+}
+
+std::unique_ptr<PreparedKernel> Matmul::fuse(const Fusion& fusion) {
+  const Activation activation = activation_of(fusion);
+  const KernelCall& call = fusion.parts.front().call;
+  if (activation == Activation::none || call.inputs[0].shape.back() == 0) {
+    return nullptr;
+  }
+  const Batches batches = describe(call);
+  if (!batches.single()) {
+    return nullptr;
+  }
+  if (Float32Gemm::suits(product_of(batches.problem))) {
+    return std::make_unique<OwnFloat32>(batches, activation);
+  }
+  // oneDNN's product would be written over a saved output that shares its memory before that is read.
+  return activation == Activation::relu ? std::make_unique<ByOnednn>(batches, activation, engines_->onednn, *call.op)
+                                        : nullptr;
+}
+
+SumOrder Matmul::order(const KernelCall& call) {
+  if (call.output.dtype == f32 && call.inputs[0].shape.back() > 0) {
+    const Float32Product product = product_of(describe(call).problem);
+    if (Float32Gemm::suits(product)) {
+      return Float32Gemm(product).order();
     }
-  });
+  }
+  return {.known = false};
 }
 
 std::string Matmul::library() {

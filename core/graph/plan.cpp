@@ -326,7 +326,8 @@ class Planner {
       for (std::size_t other = 0; other < reader.inputs.size(); ++other) {
         const TensorView& seen = reader.call.inputs[other];
         if (root(reader.inputs[other].slot) == target &&
-            !(reader.inputs[other].offset == 0 && seen.contiguous() && seen.numel() == view.numel())) {
+            !(reader.call.op->family != Family::matmul && reader.inputs[other].offset == 0 && seen.contiguous() &&
+              seen.numel() == view.numel())) {
           return false;
         }
       }
