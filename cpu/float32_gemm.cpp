@@ -17,8 +17,13 @@ using namespace float32;
 
 /// Nanoseconds of one multiply-add, times the four that a spinning thread is cheaper to wake than parallel_for assumes.
 constexpr double multiply_add = 0.04;
-/// Rows of the left operand and of the result that are worked on together stay in the nearer caches.
+/// Rows of the left operand and of the result that are worked on together stay in the nearer caches,
 constexpr std::int64_t block_bytes = 64 * 1024;
+/// and are at least so many where the right operand does not.
+constexpr std::int64_t far_bytes = 256 * 1024;
+constexpr std::int64_t far_rows = 48;
+/// Terms that are worked on together; the sums over the others wait in the result.
+constexpr std::int64_t depth_block = 1024;
 /// Longer sums of few results are cut: each thread takes whole chunks, and reads its part of the operands once.
 constexpr std::int64_t chunk_length = 1024;
 constexpr std::int64_t chunked_results = 128 * 128;
@@ -88,34 +93,22 @@ void pack_turned(std::int64_t count, std::int64_t depth, const float* source, st
   }
 }
 
-/// `height` neighbours of each of `depth` lines, one after the other.
+/// `tiles` times `height` neighbours of each of `depth` lines, tile after tile. Whole lines are read at a time.
 template <std::size_t height>
-void pack_neighbours(std::int64_t depth, const float* source, std::int64_t step, float* target) {
+void pack_neighbours(std::int64_t tiles, std::int64_t depth, const float* source, std::int64_t step, float* target) {
+  constexpr auto rows = static_cast<std::int64_t>(height);
   for (std::int64_t k = 0; k < depth; ++k) {
-    std::memcpy(target, source, height * sizeof(float));
-    source += step;
-    target += height;
+    for (std::int64_t t = 0; t < tiles; ++t) {
+      std::memcpy(target + (t * depth + k) * rows, source + k * step + t * rows, height * sizeof(float));
+    }
   }
 }
-using PackLines = void (*)(std::int64_t, const float*, std::int64_t, float*);
+using PackTiles = void (*)(std::int64_t, std::int64_t, const float*, std::int64_t, float*);
 template <std::size_t... height>
-constexpr std::array<PackLines, sizeof...(height)> pack_functions(std::index_sequence<height...>) {
+constexpr std::array<PackTiles, sizeof...(height)> pack_functions(std::index_sequence<height...>) {
   return {&pack_neighbours<height + 1>...};
 }
-constexpr auto pack_lines = pack_functions(std::make_index_sequence<static_cast<std::size_t>(most_rows)>());
-
-/// [0, length) in the fewest parts of at most `most`, all of nearly the same length.
-struct Cut {
-  Cut(std::int64_t whole, std::int64_t most) : Cut(whole, most, (whole + most - 1) / most) {}
-  static Cut into(std::int64_t parts, std::int64_t whole) { return {whole, 0, parts}; }
-  std::int64_t begin(std::int64_t part) const { return length / count * part + std::min(part, length % count); }
-
-  std::int64_t length;
-  std::int64_t count;
-
- private:
-  Cut(std::int64_t whole, std::int64_t, std::int64_t parts) : length(whole), count(parts) {}
-};
+constexpr auto pack_tiles = pack_functions(std::make_index_sequence<static_cast<std::size_t>(most_rows)>());
 
 int threads_worth(std::int64_t multiply_adds) {
   const double worth = static_cast<double>(multiply_adds) * multiply_add / nanoseconds_per_thread;
@@ -162,7 +155,7 @@ void Float32Gemm::orient() {
 bool Float32Gemm::suits(const Float32Product& product) {
   // Measured with AVX-512; with less, or on a processor that can do more than this was compiled for, oneDNN is left
   // with all but the products that its own call would dominate.
-  constexpr std::int64_t most = vector_bytes == 64 ? std::int64_t{1} << 30 : std::int64_t{1} << 14;
+  constexpr std::int64_t most = fast ? std::int64_t{1} << 40 : std::int64_t{1} << 14;
   return product.m * product.n <= most / product.k;
 }
 
@@ -194,7 +187,7 @@ void Float32Gemm::run_whole(const Float32Operands& operands) const {
                       .activation = activation_};
   const int wanted = threads();
   if (wanted == 1) {
-    compute(left, right, {0, rows_, 0, columns_, 0, product_.k}, target);
+    compute_all_terms(left, right, {0, rows_, 0, columns_, 0, product_.k}, target);
     return;
   }
   const bool by_columns = splits_columns(wanted);
@@ -212,8 +205,24 @@ void Float32Gemm::run_whole(const Float32Operands& operands) const {
       mine.row_end = rows.begin(part + 1);
     }
     if (mine.row < mine.row_end && mine.column < mine.column_end) {
-      compute(left, right, mine, target);
+      compute_all_terms(left, right, mine, target);
     }
+  }
+}
+
+/// In blocks of terms whose parts of the operands fit the caches. The order of a sum stays what it is.
+void Float32Gemm::compute_all_terms(const float* left, const float* right, Part part, Target target) const {
+  // Sums that wait in the result would be written over what relu_grad still has to read.
+  const Cut blocks(product_.k, activation_ == Activation::relu_grad ? product_.k : depth_block);
+  const Target finished = target;
+  target.bias = nullptr;
+  target.activation = Activation::none;
+  for (std::int64_t i = 0; i < blocks.count; ++i) {
+    part.k = blocks.begin(i);
+    part.k_end = blocks.begin(i + 1);
+    target = i + 1 < blocks.count ? target : finished;
+    target.resumed = i > 0;
+    compute(left, right, part, target);
   }
 }
 
@@ -291,97 +300,132 @@ void Float32Gemm::pack_panel(const float* right, const Part& part, std::int64_t 
 
 void Float32Gemm::compute(const float* left, const float* right, const Part& part, const Target& target) const {
   const std::int64_t depth = part.k_end - part.k;
-  const bool side_by_side = left_row_ == 1;
-
   // The right operand's panels: packed once, or read where they are but for a last one that is no whole vector.
   const Cut panels(vectors_of(part.column_end - part.column), vectors_);
   const auto panel_begin = [&](std::int64_t panel) { return part.column + panels.begin(panel) * vector_length; };
   const auto panel_end = [&](std::int64_t panel) { return std::min(part.column_end, panel_begin(panel + 1)); };
-  const bool pack_last = pack_right_ || (part.column_end - part.column) % vector_length != 0;
-  const std::int64_t first_packed = pack_right_ ? 0 : (pack_last ? panels.count - 1 : panels.count);
+  const bool pack_last = (part.column_end - part.column) % vector_length != 0;
+  const std::int64_t first_packed = pack_right_ ? 0 : panels.count - (pack_last ? 1 : 0);
+  const std::int64_t packed_origin = panel_begin(first_packed);
   float* packed = nullptr;
   if (first_packed < panels.count) {
-    const std::int64_t origin = panel_begin(first_packed);
-    packed = packed_right().get(vectors_of(part.column_end - origin) * vector_length * depth);
+    packed = packed_right().get(vectors_of(part.column_end - packed_origin) * vector_length * depth);
     for (std::int64_t panel = first_packed; panel < panels.count; ++panel) {
-      pack_panel(right, part, panel_begin(panel), panel_end(panel), packed + (panel_begin(panel) - origin) * depth);
+      const std::int64_t column = panel_begin(panel);
+      pack_panel(right, part, column, panel_end(panel), packed + (column - packed_origin) * depth);
     }
-    packed -= (origin - part.column) * depth;
   }
 
-  const std::int64_t row_bytes = (depth + part.column_end - part.column) * static_cast<std::int64_t>(sizeof(float));
-  const std::int64_t height_of = rows_of_tile(vectors_);
-  const std::int64_t block = std::max<std::int64_t>(1, block_bytes / (row_bytes * height_of));
-  const Cut tiles(part.row_end - part.row, height_of);
-  // Rows of their own length would again share places in the cache.
-  const std::int64_t copied_row = depth + vector_length;
+  const Cut tiles(part.row_end - part.row, rows_of_tile(vectors_));
+  const std::int64_t block = tiles_of_block(depth, part.column_end - part.column);
   for (std::int64_t first = 0; first < tiles.count; first += block) {
     const std::int64_t end = std::min(tiles.count, first + block);
-    const std::int64_t row_begin = tiles.begin(first);
-    const std::int64_t rows = tiles.begin(end) - row_begin;
-    const float* source = left + (part.row + row_begin) * left_row_ + part.k * left_step_;
-    float* copied = nullptr;
-    if (pack_left_) {
-      copied = packed_left().get(rows * copied_row);
-      for (std::int64_t tile = first; side_by_side && tile < end; ++tile) {
-        const std::int64_t begin = tiles.begin(tile) - row_begin;
-        const auto height = static_cast<std::size_t>(tiles.begin(tile + 1) - tiles.begin(tile));
-        pack_lines[height - 1](depth, source + begin, left_step_, copied + begin * depth);
-      }
-      for (std::int64_t r = 0; !side_by_side && r < rows; ++r) {
-        std::copy_n(source + r * left_row_, depth, copied + r * copied_row);
-      }
-    }
+    const Left from = left_block(left, part, tiles, first, end);
+    const std::int64_t first_row = part.row + tiles.begin(first);
     for (std::int64_t panel = 0; panel < panels.count; ++panel) {
       const std::int64_t column = panel_begin(panel);
-      const std::int64_t count = panel_end(panel) - column;
-      const auto vectors = static_cast<int>(vectors_of(count));
-      const bool copy = panel >= first_packed;
+      const bool copied = panel >= first_packed;
+      const std::int64_t width = vectors_of(panel_end(panel) - column) * vector_length;
       Tile tile{.k = depth,
                 .left = {},
-                .right = copy ? packed + (column - part.column) * depth : right + part.k * right_step_ + column,
-                .right_step = copy ? vectors * vector_length : right_step_,
+                .right = copied ? packed + (column - packed_origin) * depth : right + part.k * right_step_ + column,
+                .right_step = copied ? width : right_step_,
                 .bias = nullptr,
                 .saved = nullptr,
                 .target = nullptr,
                 .target_row = target.row,
-                .columns = count,
+                .columns = panel_end(panel) - column,
                 .activation = target.activation,
-                .turned = target.turned};
+                .turned = target.turned,
+                .count = 1,
+                .next_left = 0,
+                .next_target = 0,
+                .next_bias = 0};
       float padded_bias[wide_vectors * vector_length];
-      if (target.bias != nullptr && turned_ && !target.turned) {
-        std::fill_n(padded_bias, vectors * vector_length, *target.bias);
-        tile.bias = padded_bias;
-      } else if (target.bias != nullptr && !target.turned) {
-        tile.bias = target.bias + column;
-        if (count % vector_length != 0) {
-          std::fill(std::copy_n(tile.bias, count, padded_bias), padded_bias + vectors * vector_length, 0.0F);
-          tile.bias = padded_bias;
-        }
+      if (target.bias != nullptr && !target.turned) {
+        tile.bias = bias_of(target, column, tile.columns, padded_bias);
       }
-      for (std::int64_t t = first; t < end; ++t) {
-        const std::int64_t begin = tiles.begin(t);
-        const auto height = static_cast<int>(tiles.begin(t + 1) - begin);
-        const std::int64_t row = part.row + begin;
-        if (copied != nullptr && side_by_side) {
-          tile.left = {.data = copied + (begin - row_begin) * depth, .row = 1, .step = height};
-        } else if (copied != nullptr) {
-          tile.left = {.data = copied + (begin - row_begin) * copied_row, .row = copied_row, .step = 1};
-        } else {
-          tile.left = {.data = source + (begin - row_begin) * left_row_, .row = left_row_, .step = left_step_};
-        }
+      const Rows lines = left_row_ == 1 ? Rows::side_by_side : Rows::apart;
+      const auto vectors = static_cast<int>(width / vector_length);
+      for (std::int64_t t = first; t < end;) {
+        const bool longer = t < tiles.longer;
+        const std::int64_t height = tiles.shorter + (longer ? 1 : 0);
+        const std::int64_t row = part.row + tiles.begin(t);
         const std::int64_t at = target.turned ? column * target.row + row : row * target.row + column;
-        tile.target = target.data + at;
-        if (target.saved != nullptr) {
-          tile.saved = target.saved + at;
+        tile.count = (longer ? std::min(end, tiles.longer) : end) - t;
+        tile.left = {.data = from.data + (row - first_row) * from.row, .row = from.row, .step = from.step};
+        if (from.tiled) {
+          tile.left = {.data = from.data + (row - first_row) * depth, .row = 1, .step = height};
         }
+        tile.next_left = height * (from.tiled ? depth : from.row);
+        tile.target = target.data + at;
+        tile.next_target = target.turned ? height : height * target.row;
+        tile.saved = target.saved != nullptr ? target.saved + at : nullptr;
         if (target.bias != nullptr && target.turned) {
           tile.bias = target.bias + row;
+          tile.next_bias = height;
         }
-        tile_kernel(height, vectors, side_by_side ? Rows::side_by_side : Rows::apart)(tile);
+        tile_kernel(static_cast<int>(height), vectors, lines, target.resumed)(tile);
+        t += tile.count;
       }
     }
   }
+}
+
+/// Tiles in a block: its rows of the left operand and of the result stay in the nearer caches, and there are enough of
+/// them where the right operand comes from a farther one, or whole lines are cut up for tiles.
+std::int64_t Float32Gemm::tiles_of_block(std::int64_t depth, std::int64_t columns) const {
+  constexpr auto size = static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t height = rows_of_tile(vectors_);
+  const std::int64_t near = block_bytes / ((depth + columns) * size * height);
+  const bool far = depth * columns * size > far_bytes || (pack_left_ && left_row_ == 1);
+  return std::max<std::int64_t>(near, far ? far_rows / height : 1);
+}
+
+/// The rows of the left operand that a block reads, copied if that pays.
+Float32Gemm::Left Float32Gemm::left_block(const float* left, const Part& part, const Cut& tiles, std::int64_t first,
+                                          std::int64_t end) const {
+  const std::int64_t depth = part.k_end - part.k;
+  const std::int64_t count = tiles.begin(end) - tiles.begin(first);
+  const float* source = left + (part.row + tiles.begin(first)) * left_row_ + part.k * left_step_;
+  if (!pack_left_) {
+    return {.data = source, .row = left_row_, .step = left_step_, .tiled = false};
+  }
+  if (left_row_ != 1) {
+    // Rows of their own length would again share places in the cache.
+    const std::int64_t row = depth + vector_length;
+    float* copied = packed_left().get(count * row);
+    for (std::int64_t r = 0; r < count; ++r) {
+      std::copy_n(source + r * left_row_, depth, copied + r * row);
+    }
+    return {.data = copied, .row = row, .step = 1, .tiled = false};
+  }
+  float* copied = packed_left().get(count * depth);
+  std::int64_t done = 0;
+  for (std::int64_t t = first; t < end;) {
+    const bool longer = t < tiles.longer;
+    const std::int64_t height = tiles.shorter + (longer ? 1 : 0);
+    const std::int64_t some = (longer ? std::min(end, tiles.longer) : end) - t;
+    pack_tiles[static_cast<std::size_t>(height - 1)](some, depth, source + done, left_step_, copied + done * depth);
+    done += some * height;
+    t += some;
+  }
+  return {.data = copied, .row = 1, .step = 0, .tiled = true};
+}
+
+/// The bias of a panel's columns as whole vectors.
+const float* Float32Gemm::bias_of(const Target& target, std::int64_t column, std::int64_t columns,
+                                  float* padded) const {
+  const std::int64_t width = vectors_of(columns) * vector_length;
+  if (turned_) {
+    std::fill_n(padded, width, *target.bias);  // the one column is a row here
+    return padded;
+  }
+  if (columns == width) {
+    return target.bias + column;
+  }
+  std::fill(std::copy_n(target.bias + column, columns, padded), padded + width, 0.0F);
+  return padded;
 }
 
 }  // namespace twingrad::cpu

@@ -9,6 +9,7 @@
 
 #include <twingrad/error_model.h>
 
+#include <algorithm>
 #include <cstdint>
 
 #include "cpu/float32_tile.h"
@@ -28,6 +29,21 @@ struct Float32Operands {
   const float* bias = nullptr;   ///< n elements, or null
   const float* saved = nullptr;  ///< m x n, for Activation::relu_grad
   float* c = nullptr;
+};
+
+/// [0, length) in the fewest parts of at most `most`, all of nearly the same length.
+struct Cut {
+  Cut(std::int64_t length, std::int64_t most) : Cut(length, most, (length + most - 1) / most) {}
+  static Cut into(std::int64_t parts, std::int64_t length) { return {length, 0, parts}; }
+  std::int64_t begin(std::int64_t part) const { return shorter * part + std::min(part, longer); }
+
+  std::int64_t count;
+  std::int64_t shorter;  ///< length of the parts but for
+  std::int64_t longer;   ///< so many first ones, which have one more
+
+ private:
+  Cut(std::int64_t length, std::int64_t, std::int64_t parts)
+      : count(parts), shorter(length / parts), longer(length % parts) {}
 };
 
 class Float32Gemm {
@@ -55,13 +71,24 @@ class Float32Gemm {
     const float* bias = nullptr;
     const float* saved = nullptr;
     float32::Activation activation = float32::Activation::none;
+    bool resumed = false;
+  };
+  /// Where a block of tiles finds its rows of the left operand.
+  struct Left {
+    const float* data;
+    std::int64_t row, step;
+    bool tiled;  ///< tile after tile, k after k, row after row
   };
 
   void orient();
   int threads() const;
   void run_whole(const Float32Operands& operands) const;
   void run_chunks(const Float32Operands& operands) const;
+  void compute_all_terms(const float* left, const float* right, Part part, Target target) const;
   void compute(const float* left, const float* right, const Part& part, const Target& target) const;
+  std::int64_t tiles_of_block(std::int64_t depth, std::int64_t columns) const;
+  Left left_block(const float* left, const Part& part, const Cut& tiles, std::int64_t first, std::int64_t end) const;
+  const float* bias_of(const Target& target, std::int64_t column, std::int64_t columns, float* padded) const;
   bool splits_columns(std::int64_t parts) const;
   void pack_panel(const float* right, const Part& part, std::int64_t column, std::int64_t column_end,
                   float* packed) const;

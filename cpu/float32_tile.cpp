@@ -1,4 +1,4 @@
-// What tiles with a part of a vector, or turned ones, do with their results.
+// Where tiles with a part of a vector, or turned ones, find and leave their results.
 #include "cpu/float32_tile.h"
 
 namespace twingrad::cpu::float32::detail {
@@ -17,6 +17,17 @@ bool becomes_zero(Activation activation, float value, const float* saved) {
 }
 
 }  // namespace
+
+void start_odd(const Tile& tile, float* sums, int height, int vectors) {
+  const std::int64_t width = vectors * vector_length;
+  const std::int64_t row_step = tile.turned ? 1 : tile.target_row;
+  const std::int64_t column_step = tile.turned ? tile.target_row : 1;
+  for (int r = 0; r < height; ++r) {
+    for (std::int64_t c = 0; c < width; ++c) {
+      sums[r * width + c] = c < tile.columns ? tile.target[r * row_step + c * column_step] : 0.0F;
+    }
+  }
+}
 
 void finish_odd(const Tile& tile, const float* sums, int height, int vectors) {
   const std::int64_t width = vectors * vector_length;

@@ -3,7 +3,7 @@
 // float32_gemm.cpp cuts a product into tiles.
 //
 //   Tile tile{.k = k, .left = {x, row, step}, .right = v, .right_step = ldv, .target = c, .target_row = n, .columns =
-//   20}; tile_kernel(12, 2, Rows::side_by_side)(tile);   // 12 x 20 results
+//   20}; tile_kernel(12, 2, Rows::side_by_side, false)(tile);   // 12 x 20 results
 #pragma once
 
 #include <array>
@@ -14,15 +14,19 @@
 
 namespace twingrad::cpu::float32 {
 
+// `fast`: the products were measured to keep up with a library that knows the processor.
 #if defined(__AVX512F__)
+inline constexpr bool fast = true;
 inline constexpr std::size_t vector_bytes = 64;
 inline constexpr int tile_sums = 24;
 inline constexpr int wide_vectors = 4;
-#elif defined(__AVX__)
+#elif defined(__AVX2__) && defined(__FMA__)
+inline constexpr bool fast = true;
 inline constexpr std::size_t vector_bytes = 32;
 inline constexpr int tile_sums = 12;
 inline constexpr int wide_vectors = 2;
 #else
+inline constexpr bool fast = false;
 inline constexpr std::size_t vector_bytes = 16;
 inline constexpr int tile_sums = 12;
 inline constexpr int wide_vectors = 2;
@@ -86,8 +90,8 @@ struct LeftOperand {
   std::int64_t step = 0;  ///< from k to k + 1
 };
 
-/// target[r * target_row + c] = sum over k of left(r, k) * right[k * right_step + c], for c < columns; or, when turned,
-/// target[c * target_row + r].
+/// target[r * target_row + c] = sum over k of left(r, k) * right[k * right_step + c],
+/// for c < columns; or, when turned, target[c * target_row + r].
 struct Tile {
   std::int64_t k = 0;
   LeftOperand left;
@@ -100,6 +104,11 @@ struct Tile {
   std::int64_t columns = 0;
   Activation activation = Activation::none;
   bool turned = false;
+  // More tiles of the same height below: how many there are, and from one to the next.
+  std::int64_t count = 1;
+  std::int64_t next_left = 0;
+  std::int64_t next_target = 0;
+  std::int64_t next_bias = 0;
 };
 
 /// How the left operand's rows lie in memory: as neighbours (row == 1), or apart with k as neighbours (step == 1).
@@ -214,20 +223,39 @@ template <int height, int vectors>
 }
 
 /// The same for tiles with a part of a vector, and turned ones. `sums`: `height` rows of `vectors` vectors.
+void start_odd(const Tile& tile, float* sums, int height, int vectors);
 void finish_odd(const Tile& tile, const float* sums, int height, int vectors);
 
-template <int height, int vectors, Rows rows>
-void run_tile(const Tile& tile) {
+template <int height, int vectors, Rows rows, bool resumed>
+[[gnu::always_inline]] inline void run_tile(const Tile& tile) {
   Sums<height, vectors> sums;
+  const bool whole = tile.columns == vectors * vector_length && !tile.turned;
+  if constexpr (!resumed) {
 #pragma GCC unroll 32
-  for (int r = 0; r < height; ++r) {
+    for (int r = 0; r < height; ++r) {
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v) {
-      sums.row[r].at[v] = Vector{};
+      for (int v = 0; v < vectors; ++v) {
+        sums.row[r].at[v] = Vector{};
+      }
+    }
+  } else {
+    float in_memory[static_cast<std::size_t>(height * vectors * vector_length)];
+    if (!whole) {
+      start_odd(tile, in_memory, height, vectors);
+    }
+    const float* from = whole ? tile.target : in_memory;
+    const std::int64_t row = whole ? tile.target_row : vectors * vector_length;
+#pragma GCC unroll 32
+    for (int r = 0; r < height; ++r) {
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v) {
+        sums.row[r].at[v] = load(from + v * vector_length);
+      }
+      from += row;
     }
   }
   sum_products<height, vectors, rows>(tile, sums);
-  if (tile.columns == vectors * vector_length && !tile.turned) {
+  if (whole) {
     finish_whole<height, vectors>(tile, sums);
     return;
   }
@@ -242,35 +270,51 @@ void run_tile(const Tile& tile) {
   finish_odd(tile, in_memory, height, vectors);
 }
 
-using Kernel = void (*)(const Tile&);
-
-template <int vectors, Rows rows, std::size_t... height>
-constexpr std::array<Kernel, sizeof...(height)> kernels_of(std::index_sequence<height...>) {
-  return {&run_tile<static_cast<int>(height) + 1, vectors, rows>...};
+template <int height, int vectors, Rows rows, bool resumed>
+void run_tiles(const Tile& first) {
+  Tile tile = first;
+  for (std::int64_t i = 0; i < first.count; ++i) {
+    run_tile<height, vectors, rows, resumed>(tile);
+    tile.left.data += first.next_left;
+    tile.target += first.next_target;
+    tile.saved = tile.saved != nullptr ? tile.saved + first.next_target : nullptr;
+    tile.bias = tile.bias != nullptr ? tile.bias + first.next_bias : nullptr;
+  }
 }
 
-template <int vectors, Rows rows>
-inline constexpr auto kernels =
-    kernels_of<vectors, rows>(std::make_index_sequence<static_cast<std::size_t>(rows_of_tile(vectors))>());
+using Kernel = void (*)(const Tile&);
 
-template <Rows rows>
+template <int vectors, Rows rows, bool resumed, std::size_t... height>
+constexpr std::array<Kernel, sizeof...(height)> kernels_of(std::index_sequence<height...>) {
+  return {&run_tiles<static_cast<int>(height) + 1, vectors, rows, resumed>...};
+}
+
+template <int vectors, Rows rows, bool resumed>
+inline constexpr auto kernels =
+    kernels_of<vectors, rows, resumed>(std::make_index_sequence<static_cast<std::size_t>(rows_of_tile(vectors))>());
+
+template <Rows rows, bool resumed>
 Kernel kernel_of(int height, int vectors) {
   const auto at = static_cast<std::size_t>(height - 1);
   if constexpr (wide_vectors == 4) {
     if (vectors > 2) {
-      return vectors == 3 ? kernels<3, rows>[at] : kernels<4, rows>[at];
+      return vectors == 3 ? kernels<3, rows, resumed>[at] : kernels<4, rows, resumed>[at];
     }
   }
-  return vectors == 1 ? kernels<1, rows>[at] : kernels<2, rows>[at];
+  return vectors == 1 ? kernels<1, rows, resumed>[at] : kernels<2, rows, resumed>[at];
 }
 
 }  // namespace detail
 
 /// The kernel for tiles of `vectors` (1 to wide_vectors) vectors of columns and `height` (1 to rows_of_tile(vectors))
-/// rows.
-inline detail::Kernel tile_kernel(int height, int vectors, Rows rows) {
-  return rows == Rows::side_by_side ? detail::kernel_of<Rows::side_by_side>(height, vectors)
-                                    : detail::kernel_of<Rows::apart>(height, vectors);
+/// rows. `resumed`: the target holds the sums over the terms before these.
+inline detail::Kernel tile_kernel(int height, int vectors, Rows rows, bool resumed) {
+  if (resumed) {
+    return rows == Rows::side_by_side ? detail::kernel_of<Rows::side_by_side, true>(height, vectors)
+                                      : detail::kernel_of<Rows::apart, true>(height, vectors);
+  }
+  return rows == Rows::side_by_side ? detail::kernel_of<Rows::side_by_side, false>(height, vectors)
+                                    : detail::kernel_of<Rows::apart, false>(height, vectors);
 }
 
 namespace detail {
