@@ -12,6 +12,7 @@
 #include <string>
 
 #include "cpu/families.h"
+#include "cpu/fused.h"
 #include "cpu/matmul.h"
 
 namespace twingrad {
@@ -102,6 +103,14 @@ class CpuBackend final : public Backend {
         return custom(call);
     }
   }
+
+  std::unique_ptr<PreparedKernel> prepare(const KernelCall& call) override {
+    const std::vector<int> from_memory(call.inputs.size(), -1);
+    std::unique_ptr<PreparedKernel> kernel = fuse({.parts = {{.call = call, .from = from_memory, .stored = true}}});
+    return kernel != nullptr ? std::move(kernel) : Backend::prepare(call);
+  }
+
+  std::unique_ptr<PreparedKernel> fuse(const Fusion& fusion) override { return fuse_elementwise(fusion); }
 
   ErrorModel error_model(const KernelCall& call) const override { return cpu::error_model(call); }
 

@@ -53,6 +53,13 @@ Tensor as_matrix(const Tensor& x) {
   return x.rank() == 2 ? x : reshape(x, {rows_of(x.shape()), x.shape().back()});
 }
 
+/// Whether x shows another tensor with its last two axes swapped.
+bool is_transposed(const Tensor& x) {
+  const Node& node = *x.node();
+  const int last = x.rank() - 1;
+  return node.op == &permute_op && node.attributes.ints[last] == last - 1 && node.attributes.ints[last - 1] == last;
+}
+
 /// `shape` with its last length replaced.
 Shape with_last(Shape shape, std::int64_t length) {
   shape[shape.size() - 1] = length;
@@ -70,7 +77,11 @@ constexpr Op matmul_row = {
     .infer = infer_matmul,
     .gradient = [](const GradientCall& call) -> Gradients {
       const auto of_a = [&] { return matmul(call.cotangent, transpose(call.inputs[1])); };
-      const auto of_b = [&] { return matmul(transpose(call.inputs[0]), call.cotangent); };
+      // Of a weight that is used transposed, the gradient is computed transposed: turned back, it lies as the weight.
+      const auto of_b = [&] {
+        return is_transposed(call.inputs[1]) ? transpose(matmul(transpose(call.cotangent), call.inputs[0]))
+                                             : matmul(transpose(call.inputs[0]), call.cotangent);
+      };
       if (call.inputs.size() == 2) {
         return per_input(call, of_a, of_b);
       }
