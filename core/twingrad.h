@@ -2,6 +2,7 @@
 #pragma once
 
 #include <twingrad/autograd.h>
+#include <twingrad/compile.h>
 #include <twingrad/data/csv.h>
 #include <twingrad/data/dataset.h>
 #include <twingrad/data/idx.h>

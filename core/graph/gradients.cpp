@@ -201,6 +201,9 @@ void Tensor::backward(std::source_location where) const {
     const Tensor gradient = reverse.cotangent(*receiver->node);
     if (gradient.defined()) {
       receiver->grad = receiver->grad.defined() ? add(receiver->grad, gradient) : gradient;
+      if (Capture* capture = CaptureScope::active(); capture != nullptr) {
+        capture->with_grad.emplace_back(receiver);
+      }
     }
   }
 }
