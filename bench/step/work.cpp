@@ -124,8 +124,8 @@ void write_data(const Work& work, const std::string& path) {
   const std::int64_t outputs = work.sizes.back();
   if (work.loss == "cross_entropy") {
     const tg::Tensor uniform = tg::random_uniform({rows}, {.key = seed, .stream = 102});
-    data.emplace_back("y", tg::clamp(uniform * static_cast<double>(outputs), 0, static_cast<double>(outputs) - 1)
-                               .to(tg::Dtype::i64));
+    data.emplace_back(
+        "y", tg::clamp(uniform * static_cast<double>(outputs), 0, static_cast<double>(outputs) - 1).to(tg::Dtype::i64));
   } else if (work.loss == "binary_cross_entropy") {
     data.emplace_back("y", tg::random_bernoulli({rows, 1}, 0.5, {.key = seed, .stream = 102}).to(tg::f32));
   } else {
@@ -147,8 +147,7 @@ double step_flops(const Work& work) {
   for (std::size_t l = 1; l < work.sizes.size(); ++l) {
     products += static_cast<double>(work.sizes[l - 1] * work.sizes[l]);
   }
-  return 2.0 * static_cast<double>(work.batch) *
-         (3 * products - static_cast<double>(work.sizes[0] * work.sizes[1]));
+  return 2.0 * static_cast<double>(work.batch) * (3 * products - static_cast<double>(work.sizes[0] * work.sizes[1]));
 }
 
 double step_bytes(const Work& work) {
