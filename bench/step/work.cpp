@@ -112,15 +112,8 @@ void write_work(const Work& work, const std::string& path) {
 void write_data(const Work& work, const std::string& path) {
   constexpr std::int64_t seed = 1;
   tg::NamedTensors data;
-  const tg::nn::Mlp model(work.sizes, {.init = tg::nn::WeightInit::fan_in_uniform, .seed = seed});
-  std::size_t layer = 0;
-  for (const auto& [name, parameter] : model.named_parameters()) {
-    const bool weight = name.ends_with("weight");
-    data.emplace_back("layer" + std::to_string(layer) + (weight ? ".weight" : ".bias"), parameter);
-    layer += weight ? 0 : 1;
-  }
   const std::int64_t rows = work.batch * work.batches;
-  data.emplace_back("x", tg::random_normal({rows, work.sizes.front()}, {.key = seed, .stream = 101}));
+  // Labels of eight bytes come first: readers then find every tensor aligned.
   const std::int64_t outputs = work.sizes.back();
   if (work.loss == "cross_entropy") {
     const tg::Tensor uniform = tg::random_uniform({rows}, {.key = seed, .stream = 102});
@@ -130,6 +123,14 @@ void write_data(const Work& work, const std::string& path) {
     data.emplace_back("y", tg::random_bernoulli({rows, 1}, 0.5, {.key = seed, .stream = 102}).to(tg::f32));
   } else {
     data.emplace_back("y", tg::random_normal({rows, outputs}, {.key = seed, .stream = 102}));
+  }
+  data.emplace_back("x", tg::random_normal({rows, work.sizes.front()}, {.key = seed, .stream = 101}));
+  const tg::nn::Mlp model(work.sizes, {.init = tg::nn::WeightInit::fan_in_uniform, .seed = seed});
+  std::size_t layer = 0;
+  for (const auto& [name, parameter] : model.named_parameters()) {
+    const bool weight = name.ends_with("weight");
+    data.emplace_back("layer" + std::to_string(layer) + (weight ? ".weight" : ".bias"), parameter);
+    layer += weight ? 0 : 1;
   }
   tg::io::save(path, data);
 }
