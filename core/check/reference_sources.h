@@ -51,7 +51,8 @@ std::unique_ptr<Expectation::Source> sum_source(const Use& use);
   lanes.exact = false;
   return lanes;
 }
-[[gnu::always_inline]] inline void put_lanes(const TrackedLanes& lanes, Elements& elements, std::int64_t i) {
+template <class A>
+[[gnu::always_inline]] inline void put_lanes(const BasicTrackedLanes<A>& lanes, Elements& elements, std::int64_t i) {
   store(lanes.value, elements.value.data() + i);
   store(lanes.variance, elements.variance.data() + i);
   store(lanes.library, elements.library.data() + i);
