@@ -21,6 +21,7 @@
 #include <twingrad/nn/nn.h>
 #include <twingrad/ops.h>
 #include <twingrad/optim/optim.h>
+#include <twingrad/precision.h>
 #include <twingrad/random.h>
 #include <twingrad/shape.h>
 #include <twingrad/tensor.h>

@@ -289,6 +289,9 @@ void Matmul::run(const KernelCall& call) {
   if (!is_floating(dtype)) {
     refuse_dtype(call, dtype);
   }
+  if (dtype == Dtype::f32 && !call.attributes.ints.empty()) {
+    throw DeviceError(std::string(call.op->name) + ": asked for in TF32, and the CPU has none; take fp32 or bf16");
+  }
   if (call.inputs[0].shape.back() == 0) {
     visit(dtype, [&]<class T>(Type<T>) { empty_product<T>(call); });
     return;

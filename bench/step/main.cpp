@@ -2,13 +2,15 @@
 //
 //   stepbench run --python .peers/bin/python --json results.json
 //   stepbench run --works moons,digits --systems twingrad,jax-scan --quick
+//   stepbench compare before.json after.json      # faster, slower or tie, system by system
 //   stepbench list
 //
-// Exit code 0: done; 2: could not run.
+// Exit code 0: done; 1: `compare` found something of ours slower; 2: could not run.
 #include <twingrad/error.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -16,6 +18,8 @@
 #include <iostream>
 #include <thread>
 
+#include "bench/step/compare.h"
+#include "bench/step/machine.h"
 #include "bench/step/report.h"
 #include "bench/step/run_work.h"
 
@@ -23,7 +27,7 @@ using namespace stepbench;
 
 namespace {
 
-enum ExitCode : int { done = 0, could_not_run = 2 };
+enum ExitCode : int { done = 0, slower = 1, could_not_run = 2 };
 
 struct Arguments {
   std::vector<std::string> works;
@@ -31,7 +35,7 @@ struct Arguments {
   std::string works_file = STEPBENCH_SOURCE "/works.json";
   std::string python;
   std::string json;
-  std::string folder;
+  std::string before, after;
   bool quick = false;
   Settings settings;
 };
@@ -74,7 +78,13 @@ int run(Arguments& arguments) {
   settings.folder = pattern;
   nlohmann::ordered_json left_out = nlohmann::ordered_json::array();
   const std::vector<SystemSpec> systems = available(chosen, settings.places, left_out);
-  nlohmann::ordered_json all = {{"format", 1}, {"left_out", left_out}, {"works", nlohmann::ordered_json::array()}};
+  nlohmann::ordered_json all = {{"format", 1},
+                                {"machine", describe_machine(STEPBENCH_SOURCE)},
+                                {"device", settings.device},
+                                {"starts", settings.starts},
+                                {"repeats", settings.repeats},
+                                {"left_out", left_out},
+                                {"works", nlohmann::ordered_json::array()}};
   for (const Work& work : works) {
     const WorkResult result = run_work(work, systems, settings);
     std::cout << to_table(result) << std::flush;
@@ -90,6 +100,27 @@ int run(Arguments& arguments) {
     }
   }
   return done;
+}
+
+nlohmann::json read_json(const std::string& path) {
+  std::ifstream in(path);
+  if (!in) {
+    throw twingrad::IoError("cannot read " + path);
+  }
+  try {
+    return nlohmann::json::parse(in);
+  } catch (const nlohmann::json::exception& error) {
+    throw twingrad::IoError(path + " is not JSON: " + error.what());
+  }
+}
+
+int compare_runs(Arguments& arguments) {
+  const std::vector<Change> changes = compare(read_json(arguments.before), read_json(arguments.after));
+  std::cout << to_table(changes);
+  const bool worse = std::any_of(changes.begin(), changes.end(), [](const Change& change) {
+    return change.system.starts_with("twingrad") && change.verdict == Verdict::slower;
+  });
+  return worse ? slower : done;
 }
 
 int list(Arguments& arguments) {
@@ -125,10 +156,19 @@ int main(int argc, char** argv) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   run_command->add_flag("--quick", arguments.quick, "One start, few and short turns");
+  CLI::App* compare_command = app.add_subcommand("compare", "Holds two results of one machine against each other");
+  compare_command->add_option("before", arguments.before, "JSON of `run`")->required();
+  compare_command->add_option("after", arguments.after, "JSON of `run`")->required();
   CLI::App* list_command = app.add_subcommand("list", "What works and systems there are");
   try {
     app.parse(argc, argv);
-    return run_command->parsed() ? run(arguments) : list_command->parsed() ? list(arguments) : could_not_run;
+    const std::vector<std::pair<CLI::App*, int (*)(Arguments&)>> commands = {
+        {run_command, run}, {compare_command, compare_runs}, {list_command, list}};
+    for (const auto& [command, action] : commands) {
+      if (command->parsed()) {
+        return action(arguments);
+      }
+    }
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? done : could_not_run;
   } catch (const std::exception& error) {

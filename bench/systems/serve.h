@@ -1,5 +1,5 @@
-// The protocol between the driver and a system written in C++ (see bench/README.md, "A system"): one command per line of
-// standard input, one line of JSON per answer.
+// The protocol between the driver and a system written in C++ (see bench/README.md, "A system"): one command per line
+// of standard input, one line of JSON per answer.
 //
 //   int main(int argc, char** argv) {
 //     return bench::serve(argc, argv, {"plain", "op-by-op"}, [](const bench::Arguments& arguments) {
@@ -134,8 +134,7 @@ inline int serve(int argc, char** argv, const std::vector<std::string>& modes, c
   try {
     const Arguments arguments = parse_arguments(argc, argv, modes);
     const std::unique_ptr<System> system = make(arguments);
-    nlohmann::json ready = {
-        {"ready", true}, {"precision", arguments.work.precision}, {"threads", arguments.threads}};
+    nlohmann::json ready = {{"ready", true}, {"precision", arguments.work.precision}, {"threads", arguments.threads}};
     ready.update(system->describe());
     answer(ready);
     std::string line;

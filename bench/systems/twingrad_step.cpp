@@ -61,16 +61,12 @@ class TwingradStep : public bench::System {
     reset();
   }
 
-  nlohmann::json describe() const override {
-    return {{"version", "twingrad"}, {"flags", device_.description()}};
-  }
+  nlohmann::json describe() const override { return {{"version", "twingrad"}, {"flags", device_.description()}}; }
 
   void reset() override {
     model_.load_state(initial_);
-    adam_.emplace(model_.parameters(), tg::optim::AdamOptions{.lr = work_.lr,
-                                                              .beta1 = work_.beta1,
-                                                              .beta2 = work_.beta2,
-                                                              .eps = work_.eps});
+    adam_.emplace(model_.parameters(),
+                  tg::optim::AdamOptions{.lr = work_.lr, .beta1 = work_.beta1, .beta2 = work_.beta2, .eps = work_.eps});
     next_ = 0;
   }
 
@@ -112,7 +108,6 @@ class TwingradStep : public bench::System {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return bench::serve(argc, argv, {"plain", "op-by-op", "float64"}, [](const bench::Arguments& arguments) {
-    return std::make_unique<TwingradStep>(arguments);
-  });
+  return bench::serve(argc, argv, {"plain", "op-by-op", "float64"},
+                      [](const bench::Arguments& arguments) { return std::make_unique<TwingradStep>(arguments); });
 }

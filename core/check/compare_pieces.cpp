@@ -82,14 +82,6 @@ struct Due {
   return (magnitude(x) < std::numeric_limits<double>::min()) & (x != 0.0);
 }
 
-double total(Doubles x) {
-  double sum = 0;
-  for (int l = 0; l < lane_count; ++l) {
-    sum += x[l];
-  }
-  return sum;
-}
-
 /// The element of `due` at position `i`, when its ratio is the largest so far; of equal ones the first.
 void note_worst(std::int64_t i, double ratio, const double* actual, const Elements& due, int bits, double lambda,
                 Comparison& result) {

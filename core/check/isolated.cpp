@@ -1,9 +1,11 @@
 // Tier 3, isolated: every kernel of the step alone, on the values that float64 gives its inputs, so that each error is
 // local and every wrong node is named, not just the first.
 #include <twingrad/check/compare_pieces.h>
+#include <twingrad/check/lanes.h>
 #include <twingrad/check/reference_pieces.h>
 #include <twingrad/check/subject.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace twingrad::check {
@@ -63,16 +65,22 @@ double take(const Elements& due, Dtype dtype, Outcome& outcome) {
   if (due.exact) {
     return 0;
   }
-  // Bounds take each rounding at its largest; it is uniform below that, and so a third of the square on average.
-  double squares = 0;
-  float* sigma = outcome.sigma.data() + begin;
-  for (std::size_t i = 0; i < count; ++i) {
-    const double variance =
-        std::isfinite(due.variance[i]) ? (due.variance[i] + due.library[i] * due.library[i]) / 3 : 0;
-    sigma[i] = static_cast<float>(std::sqrt(variance));
-    squares += variance;
+  Doubles squares{};
+  for (std::size_t i = 0; i < count; i += lane_count) {
+    const Doubles variance = load(due.variance.data() + i);
+    const Doubles library = load(due.library.data() + i);
+    // Bounds take each rounding at its largest; it is uniform below that, and so a third of the square on average.
+    Doubles third = select(is_finite(variance), (variance + library * library) / 3.0, Doubles{});
+    const std::size_t valid = std::min<std::size_t>(lane_count, count - i);
+    for (std::size_t l = valid; l < lane_count; ++l) {
+      third[l] = 0;
+    }
+    squares += third;
+    double deviations[lane_count];
+    store(rooted(third), deviations);
+    std::copy_n(deviations, valid, outcome.sigma.data() + begin + i);
   }
-  return squares;
+  return total(squares);
 }
 
 /// The expected elements of one node, compared with the device's where there are any. A view has none: it is the same

@@ -9,6 +9,10 @@
 #include <cstring>
 #include <limits>
 
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
 // Vectors wider than the processor's registers are taken apart; none of them crosses a function that is not inlined.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wpsabi"
@@ -48,6 +52,14 @@ using Mask = std::int64_t __attribute__((vector_size(lane_count * sizeof(std::in
 [[gnu::always_inline]] inline Doubles larger(Doubles x, Doubles y) {
   return x < y ? y : x;
 }
+[[gnu::always_inline]] inline Doubles smaller(Doubles x, Doubles y) {
+  return y < x ? y : x;
+}
+/// The nearest numbers that float32 has.
+[[gnu::always_inline]] inline Doubles in_float(Doubles x) {
+  using Floats = float __attribute__((vector_size(lane_count * sizeof(float))));
+  return __builtin_convertvector(__builtin_convertvector(x, Floats), Doubles);
+}
 [[gnu::always_inline]] inline Mask is_finite(Doubles x) {
   return magnitude(x) <= std::numeric_limits<double>::max();
 }
@@ -55,11 +67,23 @@ using Mask = std::int64_t __attribute__((vector_size(lane_count * sizeof(std::in
   return Mask{} == Mask{};
 }
 [[gnu::always_inline]] inline bool any(Mask mask) {
+#ifdef __AVX512F__
+  const auto lanes = reinterpret_cast<__m512i>(mask);
+  return _mm512_test_epi64_mask(lanes, lanes) != 0;
+#else
   std::int64_t bits = 0;
   for (int i = 0; i < lane_count; ++i) {
     bits |= mask[i];
   }
   return bits != 0;
+#endif
+}
+[[gnu::always_inline]] inline double total(Doubles x) {
+  double sum = 0;
+  for (int i = 0; i < lane_count; ++i) {
+    sum += x[i];
+  }
+  return sum;
 }
 /// function(x) for the lanes that are set; 0 in the others.
 template <class Function>

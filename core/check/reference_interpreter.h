@@ -137,6 +137,13 @@ struct Product {
   Product(const Shape& a_shape, const Shape& b_shape, const Shape& output);
 };
 
+/// A reduction over the axes `ints`: where the first term of every output is, and all its terms from there.
+struct Reduction {
+  Window kept;
+  std::vector<std::int64_t> terms;
+  Reduction(const Shape& shape, const Attributes& attributes);
+};
+
 template <class N>
 class Interpreter {
  public:
@@ -167,9 +174,6 @@ class Interpreter {
   /// The rounding to the output's dtype where the arithmetic had more bits.
   void store();
 
-  /// Positions of the inputs of every output of a reduction over axes `ints`.
-  template <class Visit>
-  void for_each_reduced(const Visit& visit);
   template <class Term>
   N reduced(std::int64_t n, const Term& term) const;
 

@@ -29,8 +29,31 @@ template <class N>
 void Interpreter<N>::view() {
   Window window{0, in(0).type.shape, contiguous_strides(in(0).type.shape)};
   op_.view(window, output_.type, attributes_);
-  for_each_element(window.shape, std::span(&window, 1), [&](std::int64_t i, const auto& offsets) {
-    out(i) = in(0).data[static_cast<std::size_t>(offsets[0])];
+  const N* from = in(0).data.data();
+  N* to = output_.data.data();
+  // The last two axes tile by tile: one of them may run along memory, whichever it is.
+  constexpr std::int64_t edge = 16;
+  const int rank = window.shape.size();
+  const std::int64_t rows = rank > 1 ? window.shape[rank - 2] : 1;
+  const std::int64_t columns = rank > 0 ? window.shape[rank - 1] : 1;
+  const std::int64_t down = rank > 1 ? window.strides[rank - 2] : 0;
+  const std::int64_t along = rank > 0 ? window.strides[rank - 1] : 0;
+  Window outer{window.offset, {}, {}};
+  for (int axis = 0; axis + 2 < rank; ++axis) {
+    outer.shape.push_back(window.shape[axis]);
+    outer.strides.push_back(window.strides[axis]);
+  }
+  for_each_element(outer.shape, std::span(&outer, 1), [&](std::int64_t matrix, const auto& offsets) {
+    const std::int64_t base = offsets[0];
+    for (std::int64_t r0 = 0; r0 < rows; r0 += edge) {
+      for (std::int64_t c0 = 0; c0 < columns; c0 += edge) {
+        for (std::int64_t r = r0; r < std::min(r0 + edge, rows); ++r) {
+          for (std::int64_t c = c0; c < std::min(c0 + edge, columns); ++c) {
+            to[(matrix * rows + r) * columns + c] = from[base + r * down + c * along];
+          }
+        }
+      }
+    }
   });
 }
 

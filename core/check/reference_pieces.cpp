@@ -57,6 +57,11 @@ std::unique_ptr<Expectation::Source> source_for(const Use& use) {
       return source;
     }
   }
+  if (family == Family::reduce) {
+    if (auto source = sum_source(use)) {
+      return source;
+    }
+  }
   if (family == Family::custom) {
     // A custom op has no formula here; its bound is what one rounding of its own float64 result allows.
     Array<Tracked> result =

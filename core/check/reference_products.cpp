@@ -26,7 +26,7 @@ template <int vectors>
   for (int v = 0; v < vectors; ++v) {
     for (int r = 0; r < tile_rows; ++r) {
       const Doubles product = a[r][0] * load(b + v * lane_count);
-      t.sum[r][v] = product;
+      t.sum[r][v] = Doubles{} + product;  // as kernels start from 0, a sum is never -0
       t.squares[r][v] = product * product;
       t.sizes[r][v] = magnitude(product);
     }

@@ -8,6 +8,18 @@
 
 namespace twingrad::check {
 
+Reduction::Reduction(const Shape& shape, const Attributes& attributes) {
+  const Strides strides = contiguous_strides(shape);
+  Window reduced;
+  for (int i = 0; i < shape.size(); ++i) {
+    Window& window = attributes.ints.contains(i) ? reduced : kept;
+    window.shape.push_back(shape[i]);
+    window.strides.push_back(strides[i]);
+  }
+  for_each_element(reduced.shape, std::span(&reduced, 1),
+                   [&](std::int64_t, const auto& offsets) { terms.push_back(offsets[0]); });
+}
+
 namespace {
 
 template <class Formula, class N, class Term>
@@ -20,27 +32,6 @@ N extreme(std::int64_t n, const Term& term) {
 }
 
 }  // namespace
-
-template <class N>
-template <class Visit>
-void Interpreter<N>::for_each_reduced(const Visit& visit) {
-  const Shape& shape = in(0).type.shape;
-  const Strides strides = contiguous_strides(shape);
-  Shape kept;
-  Shape reduced;
-  Window kept_window;
-  Window reduced_window;
-  for (int i = 0; i < shape.size(); ++i) {
-    const bool reduces = attributes_.ints.contains(i);
-    (reduces ? reduced : kept).push_back(shape[i]);
-    (reduces ? reduced_window : kept_window).strides.push_back(strides[i]);
-  }
-  std::vector<std::int64_t> relative;
-  for_each_element(reduced, std::span(&reduced_window, 1),
-                   [&](std::int64_t, const auto& offsets) { relative.push_back(offsets[0]); });
-  for_each_element(kept, std::span(&kept_window, 1),
-                   [&](std::int64_t i, const auto& offsets) { visit(i, offsets[0], relative); });
-}
 
 template <class N>
 template <class Term>
@@ -62,12 +53,11 @@ N Interpreter<N>::reduced(std::int64_t n, const Term& term) const {
 
 template <class N>
 void Interpreter<N>::reduce() {
-  for_each_reduced([&](std::int64_t i, std::int64_t base, const std::vector<std::int64_t>& relative) {
-    const auto n = static_cast<std::int64_t>(relative.size());
-    const auto term = [&](std::int64_t r) -> const N& {
-      return in(0).data[static_cast<std::size_t>(base + relative[static_cast<std::size_t>(r)])];
-    };
-    out(i) = reduced(n, term);
+  const Reduction reduction(in(0).type.shape, attributes_);
+  for_each_element(reduction.kept.shape, std::span(&reduction.kept, 1), [&](std::int64_t i, const auto& offsets) {
+    const N* first = in(0).data.data() + offsets[0];
+    out(i) = reduced(static_cast<std::int64_t>(reduction.terms.size()),
+                     [&](std::int64_t r) -> const N& { return first[reduction.terms[static_cast<std::size_t>(r)]]; });
   });
 }
 

@@ -1,4 +1,4 @@
-// What computes the pieces of an Expectation: one source for formulas, one for matrix products. Private to the
+// What computes the pieces of an Expectation: sources for formulas, matrix products and sums. Private to the
 // cross-check.
 #pragma once
 
@@ -38,6 +38,9 @@ std::unique_ptr<Expectation::Source> formula_source(const Use& use);
 /// A matrix product of finite operands, summed one term after the other; null for any other one.
 std::unique_ptr<Expectation::Source> product_source(const Use& use);
 
+/// Sums and means of floats; null for other reductions.
+std::unique_ptr<Expectation::Source> sum_source(const Use& use);
+
 /// Eight elements from position `i`.
 [[gnu::always_inline]] inline TrackedLanes lanes_at(const Elements& elements, std::int64_t i) {
   TrackedLanes lanes(load(elements.value.data() + i));
@@ -48,7 +51,8 @@ std::unique_ptr<Expectation::Source> product_source(const Use& use);
   lanes.exact = false;
   return lanes;
 }
-[[gnu::always_inline]] inline void put_lanes(const TrackedLanes& lanes, Elements& elements, std::int64_t i) {
+template <class A>
+[[gnu::always_inline]] inline void put_lanes(const BasicTrackedLanes<A>& lanes, Elements& elements, std::int64_t i) {
   store(lanes.value, elements.value.data() + i);
   store(lanes.variance, elements.variance.data() + i);
   store(lanes.library, elements.library.data() + i);

@@ -1,6 +1,7 @@
 #include <twingrad/autograd.h>
 #include <twingrad/graph/node.h>
 #include <twingrad/graph/runtime.h>
+#include <twingrad/ops/autocast.h>
 
 #include <algorithm>
 #include <atomic>
@@ -175,6 +176,11 @@ Tensor leaf_from_host(const void* data, const Shape& shape, Dtype dtype, Device 
 }
 
 Tensor apply(const Op& op, std::span<const Operand> operands, Attributes attributes) {
+  std::vector<Operand> cast_operands;
+  if (AutocastScope::active() != nullptr) {
+    cast_operands = autocast(op.family, operands);
+    operands = cast_operands;
+  }
   const std::source_location where =
       WhereScope::current(operands.empty() ? std::source_location::current() : operands.front().where());
   const Tensor* reference = nullptr;
