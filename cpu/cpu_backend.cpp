@@ -14,6 +14,7 @@
 #include "cpu/families.h"
 #include "cpu/fused.h"
 #include "cpu/matmul.h"
+#include "cpu/sums.h"
 
 namespace twingrad {
 namespace cpu {
@@ -105,8 +106,13 @@ class CpuBackend final : public Backend {
   }
 
   std::unique_ptr<PreparedKernel> prepare(const KernelCall& call) override {
-    const std::vector<int> from_memory(call.inputs.size(), -1);
-    std::unique_ptr<PreparedKernel> kernel = fuse({.parts = {{.call = call, .from = from_memory, .stored = true}}});
+    std::unique_ptr<PreparedKernel> kernel;
+    if (call.op->family == Family::elementwise || call.op->family == Family::update) {
+      const std::vector<int> from_memory(call.inputs.size(), -1);
+      kernel = fuse({.parts = {{.call = call, .from = from_memory, .stored = true}}});
+    } else if (call.op->family == Family::reduce) {
+      kernel = prepare_sum(call);
+    }
     return kernel != nullptr ? std::move(kernel) : Backend::prepare(call);
   }
 
