@@ -252,6 +252,20 @@ class Matmul::Primitives {
 
 namespace {
 
+/// Whether memory lies between the rows (or columns) of a matrix.
+bool has_gaps(const KernelCall& call, const TensorView& view) {
+  const int last = view.shape.size() - 1;
+  const Layout layout = layout_of(call, view);
+  return layout.column == 1 ? layout.row > view.shape[last] : layout.column > view.shape[last - 1];
+}
+
+/// oneDNN multiplies bfloat16 in pairs along K. Where K is odd and an operand has gaps, or there are several products,
+/// it takes the last element of the operand twice and the second time times 0: an infinity there gives NaN.
+bool is_wrong_in_pairs(const KernelCall& call) {
+  return call.output.dtype == Dtype::bf16 && call.inputs[0].shape.back() % 2 == 1 &&
+         (call.output.shape.size() > 2 || has_gaps(call, call.inputs[0]) || has_gaps(call, call.inputs[1]));
+}
+
 /// A view's elements in float32, contiguous, with a new view on them. Axes of stride 0 stay so.
 template <class T>
 TensorView widen(const TensorView& view, std::vector<float>& storage) {
@@ -296,7 +310,7 @@ void Matmul::run(const KernelCall& call) {
     visit(dtype, [&]<class T>(Type<T>) { empty_product<T>(call); });
     return;
   }
-  if (dtype != Dtype::f64 && dtype != Dtype::f32 && !primitives_->supports(dtype)) {
+  if (dtype != Dtype::f64 && dtype != Dtype::f32 && (!primitives_->supports(dtype) || is_wrong_in_pairs(call))) {
     // float32 products of 16-bit numbers are exact, so this rounds once, as the native product would.
     visit(dtype, [&]<class T>(Type<T>) {
       std::array<std::vector<float>, 4> storage;

@@ -3,6 +3,7 @@
 //   stepbench run --python .peers/bin/python --json results.json
 //   stepbench run --works moons,digits --systems twingrad,jax-scan --quick
 //   stepbench compare before.json after.json      # faster, slower or tie, system by system
+//   stepbench html results.json steps.html          # one page to look at
 //   stepbench list
 //
 // Exit code 0: done; 1: `compare` found something of ours slower; 2: could not run.
@@ -20,6 +21,8 @@
 
 #include "bench/step/compare.h"
 #include "bench/step/machine.h"
+#include "bench/step/page.h"
+#include "bench/step/process.h"
 #include "bench/step/report.h"
 #include "bench/step/run_work.h"
 
@@ -36,9 +39,40 @@ struct Arguments {
   std::string python;
   std::string json;
   std::string before, after;
+  std::string page;
   bool quick = false;
   Settings settings;
 };
+
+/// Holds data, logs and compilers' caches of a run, and goes with it.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() : path_((std::filesystem::temp_directory_path() / "stepbench-XXXXXX").string()) {
+    if (mkdtemp(path_.data()) == nullptr) {
+      throw twingrad::IoError("cannot make a folder like " + path_);
+    }
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+void write(const std::string& path, const std::string& text) {
+  std::ofstream out(path);
+  out << text;
+  out.close();
+  if (!out) {
+    throw twingrad::IoError("cannot write " + path + "; give a path that can be written");
+  }
+  std::cout << "wrote " << path << '\n';
+}
 
 std::vector<SystemSpec> available(const std::vector<SystemSpec>& systems, const Places& places,
                                   nlohmann::ordered_json& left_out) {
@@ -71,11 +105,9 @@ int run(Arguments& arguments) {
   settings.places.binaries = std::filesystem::read_symlink("/proc/self/exe").parent_path();
   settings.progress = [](const std::string& what) { std::fprintf(stderr, "%s\n", what.c_str()); };
 
-  std::string pattern = (std::filesystem::temp_directory_path() / "stepbench-XXXXXX").string();
-  if (mkdtemp(pattern.data()) == nullptr) {
-    throw twingrad::IoError("cannot make a folder like " + pattern);
-  }
-  settings.folder = pattern;
+  stop_on_signals();
+  const TemporaryFolder folder;
+  settings.folder = folder.path();
   nlohmann::ordered_json left_out = nlohmann::ordered_json::array();
   const std::vector<SystemSpec> systems = available(chosen, settings.places, left_out);
   nlohmann::ordered_json all = {{"format", 1},
@@ -90,14 +122,8 @@ int run(Arguments& arguments) {
     std::cout << to_table(result) << std::flush;
     all["works"].push_back(to_json(result));
   }
-  std::filesystem::remove_all(settings.folder);
   if (!arguments.json.empty()) {
-    std::ofstream out(arguments.json);
-    out << all.dump(1) << '\n';
-    out.close();
-    if (!out) {
-      throw twingrad::IoError("cannot write " + arguments.json + "; give --json a path that can be written");
-    }
+    write(arguments.json, all.dump(1) + "\n");
   }
   return done;
 }
@@ -121,6 +147,11 @@ int compare_runs(Arguments& arguments) {
     return change.system.starts_with("twingrad") && change.verdict == Verdict::slower;
   });
   return worse ? slower : done;
+}
+
+int make_page(Arguments& arguments) {
+  write(arguments.page, to_page(read_json(arguments.before)));
+  return done;
 }
 
 int list(Arguments& arguments) {
@@ -159,11 +190,14 @@ int main(int argc, char** argv) {
   CLI::App* compare_command = app.add_subcommand("compare", "Holds two results of one machine against each other");
   compare_command->add_option("before", arguments.before, "JSON of `run`")->required();
   compare_command->add_option("after", arguments.after, "JSON of `run`")->required();
+  CLI::App* html_command = app.add_subcommand("html", "Makes a page of a result");
+  html_command->add_option("result", arguments.before, "JSON of `run`")->required();
+  html_command->add_option("page", arguments.page, "HTML file to write")->required();
   CLI::App* list_command = app.add_subcommand("list", "What works and systems there are");
   try {
     app.parse(argc, argv);
     const std::vector<std::pair<CLI::App*, int (*)(Arguments&)>> commands = {
-        {run_command, run}, {compare_command, compare_runs}, {list_command, list}};
+        {run_command, run}, {compare_command, compare_runs}, {html_command, make_page}, {list_command, list}};
     for (const auto& [command, action] : commands) {
       if (command->parsed()) {
         return action(arguments);

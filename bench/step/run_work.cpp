@@ -105,6 +105,8 @@ template <class Action>
 void guarded(Entry& entry, const Action& action) {
   try {
     action();
+  } catch (const Interrupted&) {
+    throw;
   } catch (const std::exception& error) {
     entry.result.failure = error.what();
     entry.process.reset();
@@ -187,8 +189,10 @@ Turn turn(Entry& entry, std::int64_t steps) {
 
 /// A turn while other programs kept the machine busy says little: it is taken again, a few times, whatever its result.
 Turn quiet_turn(Entry& entry, std::int64_t steps) {
-  constexpr int most = 4;
+  constexpr double long_turn = 0.5;
+  const auto start = Clock::now();
   Turn best = turn(entry, steps);
+  const int most = seconds_since(start) > long_turn ? 2 : 4;
   for (int attempt = 1; attempt < most && best.disturbance > disturbance_limit; ++attempt) {
     const Turn next = turn(entry, steps);
     if (next.disturbance < best.disturbance) {
@@ -257,7 +261,9 @@ void take_turns(std::vector<Entry*> alive, const Settings& settings) {
     }
     std::reverse(alive.begin(), alive.end());
     const double per_round = seconds_since(begin) / (round + 1);
-    if (round >= 4 && per_round * (round + 2) > settings.budget_seconds * static_cast<double>(alive.size())) {
+    constexpr int fewest = 5;
+    if (round + 1 >= std::min(fewest, settings.repeats) &&
+        per_round * (round + 2) > settings.budget_seconds * static_cast<double>(alive.size())) {
       break;
     }
   }

@@ -64,10 +64,12 @@ using MakeSystem = std::function<std::unique_ptr<System>(const Arguments&)>;
 
 /// Caches and lazily made state settle in steps that are not timed.
 inline constexpr std::int64_t warm_up_steps = 2;
+/// Of works with few steps per turn one must do: they are slow.
+inline constexpr std::int64_t few_steps = 8;
 
 inline nlohmann::json run_steps(System& system, std::int64_t count) {
   system.reset();
-  const std::int64_t before = count > 1 ? warm_up_steps : 0;
+  const std::int64_t before = count < 2 ? 0 : count < few_steps ? 1 : warm_up_steps;
   system.step_many(before);
   system.synchronize();
   const auto start = std::chrono::steady_clock::now();

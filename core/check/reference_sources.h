@@ -27,6 +27,8 @@ class Expectation::Source {
   virtual ~Source() = default;
   /// Fills in the elements that `into` names.
   virtual void compute(Elements& into) const = 0;
+  /// All elements, of a move only.
+  virtual std::vector<double> take_all() { return {}; }
 
   std::int64_t rows_of = 0;  ///< pieces are whole rows of so many elements; 0: any elements
   double nanoseconds = 4;    ///< a guess for one element

@@ -5,7 +5,10 @@
 #include <twingrad/twingrad.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -158,6 +161,24 @@ TEST_P(PrecisionTest, ProductsSeeRoundedOperandsAndSumInFloat32) {
   terms[0] = 0x1p14;
   // 2^14 + 256, which bfloat16 has; each 1 alone would be lost beside 2^14 in it.
   EXPECT_EQ(matmul(floats(terms, {1, k}), ones).item(), 0x1p14 + 256);
+}
+
+TEST_P(PrecisionTest, AnInfinityStaysOneInEveryLayout) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  for (const std::int64_t k : {1, 2, 3, 5}) {
+    // The last element of a row of (2, k), alone, between others and in the second of two products.
+    Values plain(static_cast<std::size_t>(2 * k), 1.0);
+    plain.back() = infinity;
+    Values gapped(static_cast<std::size_t>(2 * (k + 2)), 1.0);
+    gapped[static_cast<std::size_t>(2 * k + 2)] = infinity;
+    const Tensor b = floats(Values(static_cast<std::size_t>(2 * k), 1.0), {k, 2}, bf16);
+    const Tensor wide = floats(gapped, {2, k + 2}, bf16);
+    const auto row = [&](const Tensor& product) { return slice(product, -2, 1).to_vector<double>(); };
+    EXPECT_EQ(row(matmul(floats(plain, {2, k}, bf16), b)), Values(2, infinity)) << k;
+    EXPECT_EQ(row(matmul(slice(wide, 1, 1, k + 1), b)), Values(2, infinity)) << k;
+    const Tensor two = stack({b, b});
+    EXPECT_EQ(row(matmul(floats(plain, {1, 2, k}, bf16), two)), Values(4, infinity)) << k;
+  }
 }
 
 TEST_P(PrecisionTest, ReductionsRowsAndLossesAreFloat32) {
