@@ -70,8 +70,9 @@ class CompiledStep {
 namespace detail {
 template <class... T, std::size_t... I>
 CompiledStep compile(std::function<Tensor(T...)> step, std::index_sequence<I...>) {
-  return CompiledStep([call = std::move(step)](std::span<const Tensor> inputs) { return call(inputs[I]...); },
-                      sizeof...(T));
+  return CompiledStep(
+      [call = std::move(step)]([[maybe_unused]] std::span<const Tensor> inputs) { return call(inputs[I]...); },
+      sizeof...(T));
 }
 template <class... T>
 CompiledStep compile(std::function<Tensor(T...)> step) {

@@ -298,6 +298,7 @@ void CompiledStep::record(Program& program, std::span<const Tensor> inputs) {
   const std::vector<std::pair<Tensor, Tensor>> assignments = last_assignments(scope.capture().assignments);
   if (settle(assignments)) {
     program = Program();
+    --recordings_;
     record(program, inputs);
     return;
   }

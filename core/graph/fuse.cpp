@@ -83,37 +83,41 @@ class Grouper {
     return std::min<std::ptrdiff_t>(static_cast<std::ptrdiff_t>(pending.size()) - 1, farthest);
   }
 
-  /// The given order with every elementwise step as late as the first one that reads it allows: there it may join it.
-  /// Nothing moves past an update, which may write over what is read before it.
+  /// The given order with every elementwise step as late as the first step that reads it: there it may join it. None
+  /// moves past an update, which may write over what it reads.
   std::vector<int> late_order() const {
-    std::vector<std::vector<int>> before(steps_.size());  // by step: what is to be done right before it
-    std::vector<int> heads;
-    bool updates = false;
-    for (std::size_t s = 0; s < steps_.size(); ++s) {
-      updates = updates || steps_[s].call.op->family == Family::update;
+    std::vector<char> waits(steps_.size(), 0);
+    for (std::size_t s = 0; s < steps_.size() && steps_[s].call.op->family != Family::update; ++s) {
       const std::vector<int>& readers = readers_[s];
-      const bool may_move = !updates && steps_[s].call.op->family == Family::elementwise && !readers.empty() &&
-                            step(readers.front()).call.op->family != Family::update;
-      if (may_move) {
-        before[static_cast<std::size_t>(readers.front())].push_back(static_cast<int>(s));
-      } else {
-        heads.push_back(static_cast<int>(s));
-      }
+      waits[s] = static_cast<char>(steps_[s].call.op->family == Family::elementwise && !readers.empty() &&
+                                   std::none_of(readers.begin(), readers.end(), [&](int reader) {
+                                     return step(reader).call.op->family == Family::update;
+                                   }));
     }
     std::vector<int> order;
     order.reserve(steps_.size());
-    // Depth first without recursion: a step after all that is to be done right before it.
-    for (const int head : heads) {
-      std::vector<std::pair<int, std::size_t>> stack{{head, 0}};
+    std::vector<char> done(steps_.size(), 0);
+    std::vector<std::pair<int, std::size_t>> stack;  // depth first without recursion: step, next input to look at
+    for (int head = 0; head < static_cast<int>(steps_.size()); ++head) {
+      if (waits[static_cast<std::size_t>(head)] != 0) {
+        continue;
+      }
+      stack.emplace_back(head, 0);
       while (!stack.empty()) {
         auto& [s, next] = stack.back();
-        if (next < before[static_cast<std::size_t>(s)].size()) {
-          const int earlier = before[static_cast<std::size_t>(s)][next++];
-          stack.emplace_back(earlier, 0);
-        } else {
-          order.push_back(s);
-          stack.pop_back();
+        const std::vector<int>& producers = step(s).producers;
+        if (next < producers.size()) {
+          const int producer = producers[next++];
+          if (producer >= 0 && done[static_cast<std::size_t>(producer)] == 0) {
+            stack.emplace_back(producer, 0);
+          }
+          continue;
         }
+        if (done[static_cast<std::size_t>(s)] == 0) {
+          done[static_cast<std::size_t>(s)] = 1;
+          order.push_back(s);
+        }
+        stack.pop_back();
       }
     }
     return order;
