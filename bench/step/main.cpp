@@ -6,7 +6,8 @@
 //   stepbench html results.json steps.html          # one page to look at
 //   stepbench list
 //
-// Exit code 0: done; 1: `compare` found something of ours slower; 2: could not run.
+// Exit code 0: done; 1: `run` had to leave out one of ours, which failed, or `compare` found one slower; 2: could not
+// run.
 #include <twingrad/error.h>
 #include <unistd.h>
 
@@ -30,7 +31,7 @@ using namespace stepbench;
 
 namespace {
 
-enum ExitCode : int { done = 0, slower = 1, could_not_run = 2 };
+enum ExitCode : int { done = 0, not_good = 1, could_not_run = 2 };
 
 struct Arguments {
   std::vector<std::string> works;
@@ -117,15 +118,19 @@ int run(Arguments& arguments) {
                                 {"repeats", settings.repeats},
                                 {"left_out", left_out},
                                 {"works", nlohmann::ordered_json::array()}};
+  bool good = true;
   for (const Work& work : works) {
     const WorkResult result = run_work(work, systems, settings);
     std::cout << to_table(result) << std::flush;
     all["works"].push_back(to_json(result));
+    good = good && std::none_of(result.entries.begin(), result.entries.end(), [](const EntryResult& entry) {
+             return entry.role != Role::peer && !entry.failure.empty();
+           });
   }
   if (!arguments.json.empty()) {
     write(arguments.json, all.dump(1) + "\n");
   }
-  return done;
+  return good ? done : not_good;
 }
 
 nlohmann::json read_json(const std::string& path) {
@@ -146,7 +151,7 @@ int compare_runs(Arguments& arguments) {
   const bool worse = std::any_of(changes.begin(), changes.end(), [](const Change& change) {
     return change.system.starts_with("twingrad") && change.verdict == Verdict::slower;
   });
-  return worse ? slower : done;
+  return worse ? not_good : done;
 }
 
 int make_page(Arguments& arguments) {
