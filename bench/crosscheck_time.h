@@ -22,7 +22,7 @@ namespace crosscheck {
 /// Seconds of one training step of the `mlp` example in float64 on the CPU.
 inline double float64_mlp_seconds(std::int64_t seed) {
   constexpr std::int64_t rows = 128;
-  constexpr int steps = 60;
+  constexpr int steps = 300;
   const tg::Tensor x = tg::random_uniform({rows, 784}, {.key = seed, .stream = 1}, {.dtype = tg::f64});
   x.eval();
   std::vector<std::int64_t> labels;

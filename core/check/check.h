@@ -107,6 +107,7 @@ struct DeviceReport {
   std::int64_t kernels_checked = 0;
   std::int64_t elements_checked = 0;
   std::int64_t elements_skipped = 0;
+  double isolated_seconds = 0;  ///< what the isolated tier took
 };
 
 /// A gradient rule against the derivative of its forward formula.
