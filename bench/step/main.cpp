@@ -2,6 +2,7 @@
 //
 //   stepbench run --python .peers/bin/python --json results.json
 //   stepbench run --works moons,digits --systems twingrad,jax-scan --quick
+//   stepbench sweep --json sweep.json               # batch by width, for heat maps
 //   stepbench compare before.json after.json      # faster, slower or tie, system by system
 //   stepbench html results.json steps.html          # one page to look at
 //   stepbench list
@@ -26,6 +27,7 @@
 #include "bench/step/process.h"
 #include "bench/step/report.h"
 #include "bench/step/run_work.h"
+#include "bench/step/sweep.h"
 
 using namespace stepbench;
 
@@ -42,6 +44,7 @@ struct Arguments {
   std::string before, after;
   std::string page;
   bool quick = false;
+  SweepOptions sweep;
   Settings settings;
 };
 
@@ -90,9 +93,8 @@ std::vector<SystemSpec> available(const std::vector<SystemSpec>& systems, const 
   return result;
 }
 
-int run(Arguments& arguments) {
+int run_all(Arguments& arguments, const std::vector<Work>& works, bool sweep) {
   Settings& settings = arguments.settings;
-  const std::vector<Work> works = choose_works(read_works(arguments.works_file, settings.device), arguments.works);
   const std::vector<SystemSpec> chosen = choose_systems(arguments.systems);
   if (arguments.quick) {
     settings.starts = 1;
@@ -116,6 +118,7 @@ int run(Arguments& arguments) {
                                 {"device", settings.device},
                                 {"starts", settings.starts},
                                 {"repeats", settings.repeats},
+                                {"sweep", sweep},
                                 {"left_out", left_out},
                                 {"works", nlohmann::ordered_json::array()}};
   bool good = true;
@@ -131,6 +134,20 @@ int run(Arguments& arguments) {
     write(arguments.json, all.dump(1) + "\n");
   }
   return good ? done : not_good;
+}
+
+int run(Arguments& arguments) {
+  return run_all(arguments, choose_works(read_works(arguments.works_file, arguments.settings.device), arguments.works),
+                 false);
+}
+
+/// Few starts and turns for each of many works; peers that need no minute to compile.
+int sweep(Arguments& arguments) {
+  arguments.quick = true;
+  if (arguments.systems.empty()) {
+    arguments.systems = {"twingrad", "libtorch-fused", "torch-eager-fused", "jax-jit", "jax-scan"};
+  }
+  return run_all(arguments, sweep_works(arguments.sweep), true);
 }
 
 nlohmann::json read_json(const std::string& path) {
@@ -181,10 +198,18 @@ int main(int argc, char** argv) {
   }
   CLI::App* run_command = app.add_subcommand("run", "Runs works on systems");
   run_command->add_option("--works", arguments.works, "With commas; all of this device without")->delimiter(',');
-  run_command->add_option("--systems", arguments.systems, "With commas; all that are installed without")
-      ->delimiter(',');
-  run_command->add_option("--python", arguments.python, "Interpreter with torch and jax ($TWINGRAD_BENCH_PYTHON)");
-  run_command->add_option("--json", arguments.json, "Write all that was measured to this file");
+  CLI::App* sweep_command = app.add_subcommand("sweep", "Runs nets of one width over a grid of batch and width");
+  for (CLI::App* command : {run_command, sweep_command}) {
+    command->add_option("--systems", arguments.systems, "With commas; those that are installed without")
+        ->delimiter(',');
+    command->add_option("--python", arguments.python, "Interpreter with torch and jax ($TWINGRAD_BENCH_PYTHON)");
+    command->add_option("--json", arguments.json, "Write all that was measured to this file");
+  }
+  sweep_command->add_option("--batches", arguments.sweep.batches, "With commas")->delimiter(',');
+  sweep_command->add_option("--widths", arguments.sweep.widths, "With commas")->delimiter(',');
+  sweep_command->add_option("--layers", arguments.sweep.layers, "All of one width")->capture_default_str();
+  sweep_command->add_option("--most-flops", arguments.sweep.most_flops, "Leave out larger steps")
+      ->capture_default_str();
   run_command->add_option("--starts", arguments.settings.starts, "Processes of each system")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -201,8 +226,11 @@ int main(int argc, char** argv) {
   CLI::App* list_command = app.add_subcommand("list", "What works and systems there are");
   try {
     app.parse(argc, argv);
-    const std::vector<std::pair<CLI::App*, int (*)(Arguments&)>> commands = {
-        {run_command, run}, {compare_command, compare_runs}, {html_command, make_page}, {list_command, list}};
+    const std::vector<std::pair<CLI::App*, int (*)(Arguments&)>> commands = {{run_command, run},
+                                                                             {sweep_command, sweep},
+                                                                             {compare_command, compare_runs},
+                                                                             {html_command, make_page},
+                                                                             {list_command, list}};
     for (const auto& [command, action] : commands) {
       if (command->parsed()) {
         return action(arguments);

@@ -98,6 +98,16 @@ TEST(StepPage, ARunOfPeersAloneHasNoRatiosAndSaysSo) {
   expect_has(to_page(run_of(result)), "not both were measured");
 }
 
+TEST(StepPage, ASweepIsHeatMaps) {
+  nlohmann::json run = run_of(some_result());
+  run["sweep"] = true;
+  const std::string page = to_page(run);
+  expect_has(page,
+             "<tr><th>width \\ batch</th><th>10</th></tr>\n<tr><td>2</td><td style='background:color-mix(in srgb,"
+             "var(--loss)");
+  EXPECT_EQ(page.find("Roofline"), std::string::npos);
+}
+
 TEST(StepPage, RefusesOtherFiles) {
   EXPECT_THROW(to_page(nlohmann::json::object()), twingrad::IoError);
   EXPECT_THROW(to_page(nlohmann::json(1)), twingrad::IoError);
