@@ -35,6 +35,7 @@
 #include <vector>
 
 #include "crosscheck_steps.h"
+#include "crosscheck_time.h"
 
 namespace tg = twingrad;
 namespace check = twingrad::check;
@@ -63,6 +64,7 @@ struct Arguments {
   std::string precision = "fp32";
   std::string plant;
   std::string failures;
+  bool time = false;
   // replay
   std::string file;
   // faults
@@ -192,13 +194,19 @@ int run_coverage(const Arguments& arguments) {
 }
 
 int run_step(const Arguments& arguments) {
+  if (arguments.time && (arguments.model != "mlp" || arguments.devices != std::vector<std::string>{"cpu"})) {
+    throw tg::ArgumentError("--time knows the float64 step of mlp on the CPU only; use --model mlp --devices cpu");
+  }
   const tg::Precision precision = tg::parse_precision(arguments.precision);
   const Step step =
       make_step(arguments.model,
                 {.depth = arguments.depth, .precision = precision, .seed = static_cast<std::int64_t>(arguments.seed)});
-  std::cout << "precision " << tg::describe(precision) << '\n';
   check::Options options;
   options.devices = devices_of(arguments);
+  for (const tg::Device device : options.devices) {
+    tg::require_precision(precision, device);
+  }
+  std::cout << "precision " << tg::describe(precision) << '\n';
   options.seed = arguments.seed;
   options.false_alarm = arguments.false_alarm;
   if (!arguments.plant.empty()) {
@@ -222,6 +230,9 @@ int run_step(const Arguments& arguments) {
     report = check::step(step, options);
   }
   std::cout << check::to_text(report);
+  if (arguments.time) {
+    std::cout << isolated_cost(step, report.devices.front().isolated_seconds, static_cast<std::int64_t>(arguments.seed));
+  }
   write(arguments.json, check::to_json(report));
   if (!arguments.html.empty()) {
     write(arguments.html, check::to_html(report, arguments.model));
@@ -367,6 +378,8 @@ int main(int argc, char** argv) {
   step->add_option("--plant", arguments.plant, "Plant this fault and see it found (see `crosscheck faults`)");
   step->add_option("--html", arguments.html, "Write a page to look at");
   step->add_option("--save-failures", arguments.failures, "Write a replay file per failure into this folder");
+
+  step->add_flag("--time", arguments.time, "Tell what the isolated tier costs in float64 steps; mlp on the CPU only");
 
   CLI::App* depth = app.add_subcommand("depth", "Predicted and actual float32 gradient error, depth 1 to 64");
   add_common(*depth, arguments);

@@ -2,11 +2,13 @@
 //
 //   stepbench run --python .peers/bin/python --json results.json
 //   stepbench run --works moons,digits --systems twingrad,jax-scan --quick
+//   stepbench sweep --json sweep.json               # batch by width, for heat maps
 //   stepbench compare before.json after.json      # faster, slower or tie, system by system
 //   stepbench html results.json steps.html          # one page to look at
 //   stepbench list
 //
-// Exit code 0: done; 1: `compare` found something of ours slower; 2: could not run.
+// Exit code 0: done; 1: `run` had to leave out one of ours, which failed, or `compare` found one slower; 2: could not
+// run.
 #include <twingrad/error.h>
 #include <unistd.h>
 
@@ -25,12 +27,13 @@
 #include "bench/step/process.h"
 #include "bench/step/report.h"
 #include "bench/step/run_work.h"
+#include "bench/step/sweep.h"
 
 using namespace stepbench;
 
 namespace {
 
-enum ExitCode : int { done = 0, slower = 1, could_not_run = 2 };
+enum ExitCode : int { done = 0, not_good = 1, could_not_run = 2 };
 
 struct Arguments {
   std::vector<std::string> works;
@@ -41,6 +44,7 @@ struct Arguments {
   std::string before, after;
   std::string page;
   bool quick = false;
+  SweepOptions sweep;
   Settings settings;
 };
 
@@ -89,9 +93,8 @@ std::vector<SystemSpec> available(const std::vector<SystemSpec>& systems, const 
   return result;
 }
 
-int run(Arguments& arguments) {
+int run_all(Arguments& arguments, const std::vector<Work>& works, bool sweep) {
   Settings& settings = arguments.settings;
-  const std::vector<Work> works = choose_works(read_works(arguments.works_file, settings.device), arguments.works);
   const std::vector<SystemSpec> chosen = choose_systems(arguments.systems);
   if (arguments.quick) {
     settings.starts = 1;
@@ -115,17 +118,36 @@ int run(Arguments& arguments) {
                                 {"device", settings.device},
                                 {"starts", settings.starts},
                                 {"repeats", settings.repeats},
+                                {"sweep", sweep},
                                 {"left_out", left_out},
                                 {"works", nlohmann::ordered_json::array()}};
+  bool good = true;
   for (const Work& work : works) {
     const WorkResult result = run_work(work, systems, settings);
     std::cout << to_table(result) << std::flush;
     all["works"].push_back(to_json(result));
+    good = good && std::none_of(result.entries.begin(), result.entries.end(), [](const EntryResult& entry) {
+             return entry.role != Role::peer && !entry.failure.empty();
+           });
   }
   if (!arguments.json.empty()) {
     write(arguments.json, all.dump(1) + "\n");
   }
-  return done;
+  return good ? done : not_good;
+}
+
+int run(Arguments& arguments) {
+  return run_all(arguments, choose_works(read_works(arguments.works_file, arguments.settings.device), arguments.works),
+                 false);
+}
+
+/// Few starts and turns for each of many works; peers that need no minute to compile.
+int sweep(Arguments& arguments) {
+  arguments.quick = true;
+  if (arguments.systems.empty()) {
+    arguments.systems = {"twingrad", "libtorch-fused", "torch-eager-fused", "jax-jit", "jax-scan"};
+  }
+  return run_all(arguments, sweep_works(arguments.sweep), true);
 }
 
 nlohmann::json read_json(const std::string& path) {
@@ -146,7 +168,7 @@ int compare_runs(Arguments& arguments) {
   const bool worse = std::any_of(changes.begin(), changes.end(), [](const Change& change) {
     return change.system.starts_with("twingrad") && change.verdict == Verdict::slower;
   });
-  return worse ? slower : done;
+  return worse ? not_good : done;
 }
 
 int make_page(Arguments& arguments) {
@@ -176,10 +198,18 @@ int main(int argc, char** argv) {
   }
   CLI::App* run_command = app.add_subcommand("run", "Runs works on systems");
   run_command->add_option("--works", arguments.works, "With commas; all of this device without")->delimiter(',');
-  run_command->add_option("--systems", arguments.systems, "With commas; all that are installed without")
-      ->delimiter(',');
-  run_command->add_option("--python", arguments.python, "Interpreter with torch and jax ($TWINGRAD_BENCH_PYTHON)");
-  run_command->add_option("--json", arguments.json, "Write all that was measured to this file");
+  CLI::App* sweep_command = app.add_subcommand("sweep", "Runs nets of one width over a grid of batch and width");
+  for (CLI::App* command : {run_command, sweep_command}) {
+    command->add_option("--systems", arguments.systems, "With commas; those that are installed without")
+        ->delimiter(',');
+    command->add_option("--python", arguments.python, "Interpreter with torch and jax ($TWINGRAD_BENCH_PYTHON)");
+    command->add_option("--json", arguments.json, "Write all that was measured to this file");
+  }
+  sweep_command->add_option("--batches", arguments.sweep.batches, "With commas")->delimiter(',');
+  sweep_command->add_option("--widths", arguments.sweep.widths, "With commas")->delimiter(',');
+  sweep_command->add_option("--layers", arguments.sweep.layers, "All of one width")->capture_default_str();
+  sweep_command->add_option("--most-flops", arguments.sweep.most_flops, "Leave out larger steps")
+      ->capture_default_str();
   run_command->add_option("--starts", arguments.settings.starts, "Processes of each system")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -196,8 +226,11 @@ int main(int argc, char** argv) {
   CLI::App* list_command = app.add_subcommand("list", "What works and systems there are");
   try {
     app.parse(argc, argv);
-    const std::vector<std::pair<CLI::App*, int (*)(Arguments&)>> commands = {
-        {run_command, run}, {compare_command, compare_runs}, {html_command, make_page}, {list_command, list}};
+    const std::vector<std::pair<CLI::App*, int (*)(Arguments&)>> commands = {{run_command, run},
+                                                                             {sweep_command, sweep},
+                                                                             {compare_command, compare_runs},
+                                                                             {html_command, make_page},
+                                                                             {list_command, list}};
     for (const auto& [command, action] : commands) {
       if (command->parsed()) {
         return action(arguments);

@@ -23,6 +23,7 @@ th:first-child,td:first-child{text-align:left}tr:last-child td{border-bottom:0}t
 svg{display:block;width:100%;height:auto}svg.small{max-width:460px}svg text{font-size:13px;fill:var(--ink)}
 svg .name{text-anchor:end}svg .ours{font-weight:700}svg .tick{text-anchor:middle;fill:var(--soft);font-size:12px}svg .soft{font-size:11px}
 .grid{stroke:var(--line)}.one{stroke:var(--ink);stroke-width:1.5}.win{fill:var(--win)}.loss{fill:var(--loss)}.self{fill:var(--self)}
+.heat td,.heat th{text-align:center;border:1px solid var(--line)}
 .spread{stroke:var(--ink);stroke-width:2}.reference{fill:none;stroke:var(--line);stroke-width:7}.curve{fill:none;stroke:var(--win);stroke-width:1}
 )css";
 
@@ -118,6 +119,14 @@ std::string to_page(const nlohmann::json& run) {
       "<p>One training step each: forward, backward, Adam, a fresh batch. The systems took turns in one run; a ratio "
       "is the median over turns next to each other, its spread their quartiles. Above 1 we are faster. Ahead and "
       "behind are said when three quarters of the turns agree.</p>\n";
+  if (run.value("sweep", false)) {
+    text +=
+        "<h2>The best peer's time / ours</h2>\n<div class='card'>" + heat_map(works, best_ratio) +
+        "</div>\n<h2>Floor / our time</h2>\n<p class='soft'>1 is the floor itself. A step down between neighbours that "
+        "the floor does not have is a cliff.</p>\n<div class='card'>" +
+        heat_map(works, floor_share) + "</div>\n" + glance(works);
+    return text + "</main></body></html>\n";
+  }
   text += glance(works);
   text +=
       "<h2>Roofline</h2>\n<p class='soft'>Speed of the products over FLOP per byte. Dash: what this machine could "

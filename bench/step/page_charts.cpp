@@ -1,5 +1,8 @@
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <set>
+#include <utility>
 
 #include "bench/step/page_data.h"
 
@@ -115,6 +118,48 @@ std::string loss_chart(const PageWork& work) {
              "farthest %.1e of what training moved away.",
              work.reference_losses.size(), work.reference_losses.front(), work.reference_losses.back(), worst) +
          "</p>\n";
+}
+
+double best_ratio(const PageWork& work) {
+  const PageSystem* const peer = at(work, work.best_peer);
+  return peer == nullptr || work.ours < 0 ? 0 : peer->ratio.median;
+}
+
+double floor_share(const PageWork& work) {
+  const PageSystem* const ours = at(work, work.ours);
+  return ours == nullptr ? 0 : work.floor / ours->step.median;
+}
+
+std::string heat_map(const std::vector<PageWork>& works, double (*value)(const PageWork&)) {
+  std::set<long long> batches;
+  std::set<long long> widths;
+  std::map<std::pair<long long, long long>, double> cells;
+  for (const PageWork& work : works) {
+    batches.insert(work.batch);
+    widths.insert(work.width);
+    cells[{work.batch, work.width}] = value(work);
+  }
+  std::string text = "<table class='heat'><tr><th>width \\ batch</th>";
+  for (const long long batch : batches) {
+    text += format_text("<th>%lld</th>", batch);
+  }
+  text += "</tr>\n";
+  for (const long long width : widths) {
+    text += format_text("<tr><td>%lld</td>", width);
+    for (const long long batch : batches) {
+      const auto found = cells.find({batch, width});
+      if (found == cells.end() || found->second <= 0) {
+        text += "<td class='none'>-</td>";
+        continue;
+      }
+      // Full colour at a factor of four.
+      const double share = std::min(1.0, std::abs(std::log2(found->second)) / 2);
+      text += format_text("<td style='background:color-mix(in srgb,var(--%s) %.0f%%,transparent)'>%.2f</td>",
+                          found->second >= 1 ? "win" : "loss", 10 + 60 * share, found->second);
+    }
+    text += "</tr>\n";
+  }
+  return text + "</table>\n";
 }
 
 std::string roofline_chart(const std::vector<PageWork>& works) {

@@ -37,6 +37,7 @@ PageWork parse_work(const nlohmann::json& json) {
   for (const nlohmann::json& size : what.at("sizes")) {
     work.sizes += (work.sizes.empty() ? "" : "-") + std::to_string(size.get<long long>());
   }
+  work.width = what.at("sizes").at(0);
   work.loss = what.at("loss");
   work.precision = what.at("precision");
   work.batch = what.at("batch");

@@ -28,6 +28,7 @@ struct PageWork {
   std::string loss;
   std::string precision;
   long long batch = 0;
+  long long width = 0;  ///< of the input
   double flops = 0, bytes = 0, flops_ceiling = 0, copy_ceiling = 0, floor = 0, foreign_load = 0;
   std::vector<double> reference_losses;
   std::vector<PageSystem> systems;
@@ -49,6 +50,12 @@ std::string format_text(const char* text, ...) __attribute__((format(printf, 1, 
 std::string ratio_chart(const PageWork& work);
 /// Losses of all systems over the step, laid over float64's.
 std::string loss_chart(const PageWork& work);
+/// A grid of batch by width with the value of each work: blue above 1, orange below, darker the farther from it.
+std::string heat_map(const std::vector<PageWork>& works, double (*value)(const PageWork&));
+/// The best peer's step time / ours; 0 when not both were measured.
+double best_ratio(const PageWork& work);
+/// The floor / our step time; 0 when it was not measured.
+double floor_share(const PageWork& work);
 /// FLOP/s over FLOP per byte of all works: the attainable, ours, and the best peer.
 std::string roofline_chart(const std::vector<PageWork>& works);
 

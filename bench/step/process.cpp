@@ -110,7 +110,7 @@ Process::~Process() {
   resume();
   close(to_child_);
   close(from_child_);
-  const auto deadline = Clock::now() + std::chrono::seconds(5);
+  const auto deadline = Clock::now() + std::chrono::seconds(2);
   while (waitpid(pid_, nullptr, WNOHANG) == 0) {
     if (Clock::now() > deadline) {
       kill(pid_, SIGKILL);

@@ -187,6 +187,20 @@ Turn turn(Entry& entry, std::int64_t steps) {
           .disturbance = waited / seconds_since(start)};
 }
 
+/// Ours must give the same bits whatever the mode and the number of threads. Throws NumericError when they differ.
+void compare_bits(const std::vector<Entry>& entries, const Entry& entry) {
+  if (entry.spec.program != Program::twingrad) {
+    return;
+  }
+  for (const Entry& other : entries) {
+    if (&other != &entry && other.spec.program == Program::twingrad && other.result.failure.empty() &&
+        !other.result.weights.empty() && other.result.weights != entry.result.weights) {
+      throw twingrad::NumericError("its weights after " + std::to_string(entry.result.losses.size()) +
+                                   " steps are not, bit for bit, those of " + other.result.name);
+    }
+  }
+}
+
 /// A turn while other programs kept the machine busy says little: it is taken again, a few times, whatever its result.
 Turn quiet_turn(Entry& entry, std::int64_t steps) {
   constexpr double long_turn = 0.5;
@@ -333,6 +347,7 @@ WorkResult run_work(const Work& work, const std::vector<SystemSpec>& systems, co
         start(entry, files, settings);
         if (s == 0) {
           compare_with(reference, entry);
+          compare_bits(entries, entry);
           calibrate(entry, settings);
         }
         alive.push_back(&entry);

@@ -1,7 +1,7 @@
 // Tier 0: which precision a device's products really have, told by whole numbers. An operand of b bits comes through a
 // product by 1 unharmed only if the product reads b bits; 1 is added to a large number unharmed only if the sum keeps
 // the bits between; and where all partial sums are exact, so must the result be, in whatever order they were added.
-// Called by the check of all ops, which prints it. Private to the cross-check.
+// The check of all ops calls it and prints what it finds.
 //
 //   for (const check::ProductBits& found : check::product_bits(device)) std::cout << check::to_string(found) << '\n';
 #pragma once

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "bench/step/sweep.h"
 #include "bench/step/systems.h"
 #include "bench/step/work.h"
 #include "bench/systems/work_file.h"
@@ -117,6 +118,23 @@ TEST_F(StepWork, DataIsTheSameTwiceAndWhatSystemsRead) {
   EXPECT_TRUE(std::ranges::all_of(labels, [](std::int64_t label) { return label >= 0 && label < 3; }));
   EXPECT_THROW(one.floats("y"), std::runtime_error);
   EXPECT_THROW(one.floats("z"), std::runtime_error);
+}
+
+TEST(StepSweep, CoversTheGridWithoutStepsThatAreTooLarge) {
+  const std::vector<Work> works =
+      sweep_works({.batches = {2, 4}, .widths = {3, 1000}, .layers = 2, .most_flops = 1000});
+  ASSERT_EQ(works.size(), 2U);
+  EXPECT_EQ(works[0].name, "b2-w3");
+  EXPECT_EQ(works[1].name, "b4-w3");
+  EXPECT_EQ(works[1].sizes, (std::vector<std::int64_t>{3, 3, 3}));
+  EXPECT_LE(step_flops(works[1]), 1000);
+  // Every work of the grid that comes without options can be run, and its data stays small.
+  for (const Work& work : sweep_works({})) {
+    EXPECT_LE(work.batch * work.batches * work.sizes[0], std::int64_t{1} << 27) << work.name;
+  }
+  expect_refused([] { sweep_works({.batches = {}}); }, "needs batches");
+  expect_refused([] { sweep_works({.widths = {0}}); }, "needs widths");
+  expect_refused([] { sweep_works({.most_flops = 1}); }, "nothing is left");
 }
 
 TEST(StepSystems, NamesAreUniqueAndUnknownOnesRefused) {

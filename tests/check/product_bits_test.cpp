@@ -6,12 +6,15 @@
 #include <twingrad/check/subject.h>
 #include <twingrad/kernels.h>
 
+#include <array>
 #include <cmath>
 #include <functional>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "tests/devices.h"
 
 namespace twingrad::check {
 namespace {
@@ -129,6 +132,18 @@ TEST(ProductBitsTest, TheCpuReadsWhatItDeclares) {
     EXPECT_TRUE(found[i].agrees()) << to_string(found[i]);
   }
   EXPECT_NE(found[1].missing.find("the CPU has no TF32"), std::string::npos);
+}
+
+class ProductBitsDeviceTest : public tests::DeviceTest {};
+INSTANTIATE_ON_DEVICES(ProductBitsDeviceTest);
+
+TEST_P(ProductBitsDeviceTest, EveryDeviceReadsWhatItDeclares) {
+  for (const ProductBits& found : product_bits(device())) {
+    EXPECT_TRUE(found.agrees()) << to_string(found);
+    if (found.precision == Precision::fp32) {
+      EXPECT_EQ(found.declared, 24);
+    }
+  }
 }
 
 TEST(ProductBitsTest, Tf32IsToldFromFloat32) {

@@ -255,6 +255,8 @@ TEST_P(PrecisionTest, BatchStatisticsAreFloat32) {
   const Tensor x = floats({100, 1, 101.5, 2}, {2, 2}, bf16);
   const Tensor y = norm(x);
   EXPECT_EQ(y.dtype(), f32);
+  const auto nodes = nodes_of({y, norm.running_mean, norm.running_var});
+  EXPECT_EQ(std::ranges::count_if(nodes, [&](const Node* node) { return casts(*node, x); }), 1);
   y.eval();
   EXPECT_EQ(norm.running_mean.dtype(), f32);
   const Values expected = {static_cast<double>(static_cast<float>(0.1) * 100.75F),
@@ -284,22 +286,24 @@ TEST(PrecisionTf32Test, TheCpuHasNone) {
 TEST(PrecisionTf32Test, ABackendWithoutItRefusesAndGradientsAskForItToo) {
   const Device fake = tests::fake_device();
   const TensorOptions options{.dtype = f32, .device = fake};
+  Tensor x = ones({2, 2}, options);
+  x.requires_grad(true);
   Tensor w = ones({2, 2}, options);
   w.requires_grad(true);
   Tensor y;
   {
     const AutocastScope scope(Precision::tf32);
-    y = sum(matmul(ones({2, 2}, options), w));
+    y = sum(matmul(x, w));
   }
-  const Tensor g = gradients(y, {w})[0];
+  const std::vector<Tensor> g = gradients(y, {x, w});
   int products = 0;
-  for (const Node* node : nodes_of({y, g})) {
+  for (const Node* node : nodes_of({y, g[0], g[1]})) {
     if (node->op != nullptr && node->op->family == Family::matmul) {
       EXPECT_EQ(node->attributes.ints, Dims({11}));
       ++products;
     }
   }
-  EXPECT_EQ(products, 2);
+  EXPECT_EQ(products, 3);
   EXPECT_THROW(y.item(), DeviceError);
 }
 

@@ -91,6 +91,23 @@ TEST_P(LossScalerTest, GrowsAfterGoodStepsInARowUpToItsLimit) {
   EXPECT_EQ(capped.current_scale(), 8.0);
 }
 
+TEST_P(LossScalerTest, CountsGoodStepsFromTheLastOverflowAlsoWhenResumed) {
+  OneWeight net(device(), 1.0);
+  const Tensor good = net.x;
+  const Tensor bad = floats({std::numeric_limits<double>::infinity()}, {1, 1});
+  optim::LossScaler scaler({.initial_scale = 1024.0, .growth_interval = 2});
+  EXPECT_TRUE(net.step(scaler));
+  net.x = bad;
+  EXPECT_FALSE(net.step(scaler));
+  net.x = good;
+  EXPECT_TRUE(net.step(scaler));
+  EXPECT_EQ(scaler.current_scale(), 512.0);  // one good step since
+  optim::LossScaler resumed({.initial_scale = 1024.0, .growth_interval = 2});
+  resumed.load_state(scaler.state());
+  EXPECT_TRUE(net.step(resumed));
+  EXPECT_EQ(resumed.current_scale(), 1024.0);
+}
+
 TEST_P(LossScalerTest, KeepsGradientsThatFloat16Loses) {
   // The gradient of the weight is 2^-30 in all, of which float16 keeps nothing.
   const auto gradient = [&](const optim::LossScaler& scaler) {
