@@ -120,11 +120,21 @@ def serve(make, modes):
             if count > 1:
                 before = system.step_many(1 if count < few_steps else warm_up_steps)
             system.synchronize()
+            cpu_start = time.process_time()  # of all threads
             start = time.perf_counter()
             steps = system.step_many(count)
             system.synchronize()
             seconds = time.perf_counter() - start
-            answer({"seconds": seconds, "steps": steps, "warm_up": before, "loss": system.last_loss()})
+            cpu_seconds = time.process_time() - cpu_start
+            answer(
+                {
+                    "seconds": seconds,
+                    "cpu_seconds": cpu_seconds,
+                    "steps": steps,
+                    "warm_up": before,
+                    "loss": system.last_loss(),
+                }
+            )
         elif command == "losses":
             losses = system.losses(count)
             checksum = 0

@@ -93,6 +93,21 @@ std::vector<SystemSpec> available(const std::vector<SystemSpec>& systems, const 
   return result;
 }
 
+/// One and all without an option; else what was asked for, each once, ascending. Throws ArgumentError for more threads
+/// than the machine has.
+void check_threads(std::vector<int>& threads) {
+  const int all = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  if (threads.empty()) {
+    threads = {1, all};
+  }
+  std::sort(threads.begin(), threads.end());
+  threads.erase(std::unique(threads.begin(), threads.end()), threads.end());
+  if (threads.back() > all) {
+    throw twingrad::ArgumentError("--threads " + std::to_string(threads.back()) + ": this machine has " +
+                                  std::to_string(all));
+  }
+}
+
 int run_all(Arguments& arguments, const std::vector<Work>& works, bool sweep) {
   Settings& settings = arguments.settings;
   const std::vector<SystemSpec> chosen = choose_systems(arguments.systems);
@@ -102,7 +117,7 @@ int run_all(Arguments& arguments, const std::vector<Work>& works, bool sweep) {
     settings.repeat_seconds = 0.02;
     settings.budget_seconds = 10;
   }
-  settings.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  check_threads(settings.threads);
   settings.places.python = arguments.python;
   settings.places.peers = STEPBENCH_SOURCE "/peers";
   settings.places.binaries = std::filesystem::read_symlink("/proc/self/exe").parent_path();
@@ -193,6 +208,7 @@ int main(int argc, char** argv) {
   CLI::App app("Training steps of several libraries, interleaved");
   app.require_subcommand(1);
   Arguments arguments;
+  arguments.settings.threads.clear();
   if (const char* python = std::getenv("TWINGRAD_BENCH_PYTHON")) {
     arguments.python = python;
   }
@@ -203,6 +219,9 @@ int main(int argc, char** argv) {
     command->add_option("--systems", arguments.systems, "With commas; those that are installed without")
         ->delimiter(',');
     command->add_option("--python", arguments.python, "Interpreter with torch and jax ($TWINGRAD_BENCH_PYTHON)");
+    command->add_option("--threads", arguments.settings.threads, "With commas; 1 and all of the machine's without")
+        ->delimiter(',')
+        ->check(CLI::PositiveNumber);
     command->add_option("--json", arguments.json, "Write all that was measured to this file");
   }
   sweep_command->add_option("--batches", arguments.sweep.batches, "With commas")->delimiter(',');

@@ -61,22 +61,24 @@ std::string to_table(const WorkResult& result) {
       format("  floor %s: %.3g FLOP at %.3g FLOP/s, %.3g bytes at %.3g bytes/s; other programs kept %.2f CPUs busy\n",
              duration(floor).c_str(), step_flops(result.work), result.ceilings.flops, step_bytes(result.work),
              result.ceilings.copy, result.foreign_load);
-  text += format("  %-26s %17s %16s %8s %7s %9s %9s %8s %8s %8s %9s\n", "ratio of step times to ours", "ratio",
-                 "quartiles", "low 10%", "floor", "step", "ready", "1st step", "memory", "loss err", "disturbed");
+  text +=
+      format("  %-27s %7s %15s %8s %8s %9s %9s %9s %9s %7s %9s %9s\n", "step time relative to ours", "ratio",
+             "quartiles", "low 10%", "floor", "step", "CPU", "ready", "1st step", "memory", "loss err", "disturbed");
   for (const EntryResult& entry : result.entries) {
     if (!entry.failure.empty()) {
-      text += format("  %-26s LEFT OUT: %s\n", entry.name.c_str(), entry.failure.c_str());
+      text += format("  %-27s LEFT OUT: %s\n", entry.name.c_str(), entry.failure.c_str());
       continue;
     }
     const Spread step = spread(entry.step_seconds);
-    std::string ratios(44, ' ');
+    std::string ratios(32, ' ');
     if (base != nullptr) {
       const Spread ratio = spread(paired_ratios(entry.step_seconds, base->step_seconds));
-      ratios = format("%17.3f %7.3f-%-8.3f %8.3f", ratio.median, ratio.low, ratio.high,
+      ratios = format("%7.3f %7.3f-%-7.3f %8.3f", ratio.median, ratio.low, ratio.high,
                       step.tenth / spread(base->step_seconds).tenth);
     }
-    text += format("  %-27s%s %5.1f %% %9s %9s %8s %6.0f M %8.0e %7.0f %%\n", entry.name.c_str(), ratios.c_str(),
-                   100 * floor / step.median, duration(step.median).c_str(), duration(entry.ready_seconds[0]).c_str(),
+    text += format("  %-27s %s %6.1f %% %9s %9s %9s %9s %5.0f M %9.0e %7.0f %%\n", entry.name.c_str(), ratios.c_str(),
+                   100 * floor / step.median, duration(step.median).c_str(),
+                   duration(spread(entry.cpu_seconds).median).c_str(), duration(entry.ready_seconds[0]).c_str(),
                    duration(entry.first_step_seconds[0]).c_str(), static_cast<double>(entry.peak_memory) / 1e6,
                    entry.loss_error, 100 * disturbed_share(entry));
   }
@@ -106,6 +108,7 @@ nlohmann::ordered_json to_json(const WorkResult& result) {
                    {"loss_error", entry.loss_error},
                    {"output_error", entry.output_error},
                    {"step_seconds", entry.step_seconds},
+                   {"cpu_seconds", entry.cpu_seconds},
                    {"disturbance", entry.disturbance}});
     }
     systems.push_back(std::move(json));

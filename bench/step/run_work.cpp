@@ -51,12 +51,13 @@ std::vector<Entry> make_entries(const Work& work, const std::vector<SystemSpec>&
     if (!spec.work.empty() && spec.work != work.name) {
       continue;
     }
-    for (const int threads : {1, settings.threads}) {
-      const bool once =
-          settings.threads == 1 && threads == 1 && !entries.empty() && entries.back().spec.name == spec.name;
-      if (once || (spec.one_thread && threads != 1) || (spec.all_threads && threads != settings.threads)) {
-        continue;
-      }
+    std::vector<int> counts = settings.threads;
+    if (spec.one_thread) {
+      counts = {1};
+    } else if (spec.all_threads) {
+      counts = {settings.threads.back()};
+    }
+    for (const int threads : counts) {
       Entry entry{.spec = spec, .result = {}, .process = nullptr};
       entry.result.name = spec.name + "@" + std::to_string(threads);
       entry.result.system = spec.name;
@@ -64,9 +65,6 @@ std::vector<Entry> make_entries(const Work& work, const std::vector<SystemSpec>&
       entry.result.description = spec.description;
       entry.result.threads = threads;
       entries.push_back(std::move(entry));
-      if (spec.one_thread) {
-        break;
-      }
     }
   }
   return entries;
@@ -132,7 +130,7 @@ Reference run_reference(const Work& work, const Files& files, const Settings& se
               .result = {},
               .process = nullptr};
   entry.result.name = "float64";
-  entry.result.threads = settings.threads;
+  entry.result.threads = settings.threads.back();
   start(entry, files, settings);
   Reference reference;
   reference.losses =
@@ -175,6 +173,7 @@ double waited_microseconds() {
 
 struct Turn {
   double step_seconds = 0;
+  double cpu_seconds = 0;
   double disturbance = 0;
 };
 
@@ -183,7 +182,9 @@ Turn turn(Entry& entry, std::int64_t steps) {
   const auto start = Clock::now();
   const nlohmann::json answer = entry.ask("run " + std::to_string(steps));
   const double waited = 1e-6 * (waited_microseconds() - waited_before);
-  return {.step_seconds = answer.at("seconds").get<double>() / answer.at("steps").get<double>(),
+  const double count = answer.at("steps");
+  return {.step_seconds = answer.at("seconds").get<double>() / count,
+          .cpu_seconds = answer.at("cpu_seconds").get<double>() / count,
           .disturbance = waited / seconds_since(start)};
 }
 
@@ -254,9 +255,9 @@ Ceilings measure_ceilings(const Work& work, const Settings& settings) {
   constexpr double least_copy = 4096;
   constexpr double most_copy = 128e6;
   const auto bytes = static_cast<std::int64_t>(std::clamp(step_bytes(work) / 2, least_copy, most_copy));
-  Process process(
-      {settings.places.binaries + "/bench_system_ceilings", std::to_string(settings.threads), std::to_string(bytes)},
-      environment(settings.threads, settings.folder), settings.folder + "/ceilings.log");
+  Process process({settings.places.binaries + "/bench_system_ceilings", std::to_string(settings.threads.back()),
+                   std::to_string(bytes)},
+                  environment(settings.threads.back(), settings.folder), settings.folder + "/ceilings.log");
   const nlohmann::json answer = nlohmann::json::parse(process.read_line(answer_limit));
   if (answer.contains("error")) {
     throw twingrad::IoError("the ceilings cannot be measured: " + answer.at("error").get<std::string>());
@@ -271,6 +272,7 @@ void take_turns(std::vector<Entry*> alive, const Settings& settings) {
     for (Entry* entry : alive) {
       const Turn taken = quiet_turn(*entry, entry->result.steps);
       entry->result.step_seconds.push_back(taken.step_seconds);
+      entry->result.cpu_seconds.push_back(taken.cpu_seconds);
       entry->result.disturbance.push_back(taken.disturbance);
     }
     std::reverse(alive.begin(), alive.end());

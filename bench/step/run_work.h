@@ -16,12 +16,12 @@ namespace stepbench {
 struct Settings {
   Places places;
   std::string device = "cpu";
-  int threads = 1;               ///< all of the machine's
-  int starts = 3;                ///< processes of each system, one after another
-  int repeats = 20;              ///< turns of each process
-  double repeat_seconds = 0.05;  ///< how long a turn lasts at least
-  double budget_seconds = 40;    ///< of all turns of one process: bounds the repeats of slow works
-  std::string folder;            ///< for data, logs and compilers' caches
+  std::vector<int> threads = {1};  ///< settings that each system is run with, ascending
+  int starts = 3;                  ///< processes of each system, one after another
+  int repeats = 20;                ///< turns of each process
+  double repeat_seconds = 0.05;    ///< how long a turn lasts at least
+  double budget_seconds = 40;      ///< of all turns of one process: bounds the repeats of slow works
+  std::string folder;              ///< for data, logs and compilers' caches
   std::function<void(const std::string&)> progress = [](const std::string&) {};
 };
 
@@ -37,6 +37,8 @@ struct EntryResult {
   std::string precision;
   std::int64_t steps = 0;                  ///< per turn
   std::vector<double> step_seconds;        ///< turn after turn, of all starts
+  std::vector<double> cpu_seconds;         ///< of each turn, per step: processor time of all threads, waiting included
+                                           ///< where threads spin
   std::vector<double> disturbance;         ///< of each turn: share of its time in which some program waited for a CPU
   std::vector<double> ready_seconds;       ///< per start: process started, libraries and data loaded
   std::vector<double> first_step_seconds;  ///< per start: the same and the first step done; compilers' caches are empty

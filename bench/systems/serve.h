@@ -14,6 +14,7 @@
 #include <charconv>
 #include <chrono>
 #include <cstdint>
+#include <ctime>
 #include <functional>
 #include <iostream>
 #include <memory>
@@ -72,11 +73,17 @@ inline nlohmann::json run_steps(System& system, std::int64_t count) {
   const std::int64_t before = count < 2 ? 0 : count < few_steps ? 1 : warm_up_steps;
   system.step_many(before);
   system.synchronize();
+  const std::clock_t cpu_start = std::clock();  // of all threads
   const auto start = std::chrono::steady_clock::now();
   system.step_many(count);
   system.synchronize();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  return {{"seconds", seconds.count()}, {"steps", count}, {"warm_up", before}, {"loss", system.last_loss()}};
+  const double cpu_seconds = static_cast<double>(std::clock() - cpu_start) / CLOCKS_PER_SEC;
+  return {{"seconds", seconds.count()},
+          {"cpu_seconds", cpu_seconds},
+          {"steps", count},
+          {"warm_up", before},
+          {"loss", system.last_loss()}};
 }
 
 inline nlohmann::json losses_of(System& system, std::int64_t count) {

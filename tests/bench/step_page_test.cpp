@@ -21,6 +21,7 @@ EntryResult entry(const std::string& name, Role role, const std::vector<double>&
   result.precision = "float32";
   result.steps = 10;
   result.step_seconds = seconds;
+  result.cpu_seconds = seconds;
   result.disturbance = std::vector<double>(seconds.size(), 0.0);
   result.ready_seconds = {0.5};
   result.first_step_seconds = {0.75};
@@ -68,7 +69,7 @@ TEST(StepReport, TheTableHasRatiosFloorsAndWhatWasLeftOut) {
   // Turn by turn: the slow last turn of both leaves the ratio alone.
   EXPECT_TRUE(std::regex_search(table, std::regex("quick +0\\.500 +0\\.500-0\\.500 .* 100\\.0 % +1\\.0 us"))) << table;
   EXPECT_TRUE(std::regex_search(table, std::regex("slow +3\\.000 +3\\.000-3\\.000"))) << table;
-  expect_has(table, "broken                     LEFT OUT: its outputs are not float32");
+  expect_has(table, "broken                      LEFT OUT: its outputs are not float32");
 }
 
 TEST(StepPage, SaysBehindAsPlainlyAsAhead) {

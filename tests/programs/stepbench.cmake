@@ -13,6 +13,7 @@ if(TARGET stepbench)
   program_test(no_result_to_show stepbench EXIT 2 ERROR "cannot read missing.json" ARGS html missing.json page.html)
   program_test(not_a_result stepbench EXIT 2 ERROR "no result of this benchmark" ARGS
                compare ${PROJECT_SOURCE_DIR}/bench/works.json ${PROJECT_SOURCE_DIR}/bench/works.json)
+  program_test(too_many_threads stepbench EXIT 2 ERROR "this machine has" ARGS run --threads 1000000)
   program_test(no_command stepbench EXIT 2 ERROR "subcommand is required")
   foreach(system twingrad handwritten)
     add_test(NAME programs.bench_system_${system}.no_work COMMAND bench_system_${system} missing.json missing.safetensors)
