@@ -4,6 +4,7 @@
 //   crosscheck ops --op matmul --dtype bfloat16 --cases 500
 //   crosscheck ops --op matmul --case 16 --seed 1         # one case of an earlier run again
 //   crosscheck step --model mlp --devices cpu,cuda --html report.html
+//   crosscheck step --model mlp --precision bf16
 //   crosscheck step --model mlp --plant matmul_drop_last_term
 //   crosscheck depth                                      # predicted and actual float32 gradient error by depth
 //   crosscheck coverage                                   # what there is evidence for
@@ -18,6 +19,7 @@
 #include <twingrad/check/replay.h>
 #include <twingrad/check/score.h>
 #include <twingrad/error.h>
+#include <twingrad/precision.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -33,6 +35,7 @@
 #include <vector>
 
 #include "crosscheck_steps.h"
+#include "crosscheck_time.h"
 
 namespace tg = twingrad;
 namespace check = twingrad::check;
@@ -52,13 +55,16 @@ struct Arguments {
   std::string op;
   std::vector<std::int64_t> shape;
   std::string dtype;
+  bool tf32 = false;
   std::int64_t cases = 10000;
   std::int64_t only = -1;
   // step
   std::string model;
   int depth = 0;
+  std::string precision = "fp32";
   std::string plant;
   std::string failures;
+  bool time = false;
   // replay
   std::string file;
   // faults
@@ -136,6 +142,7 @@ check::OpsOptions ops_options(const Arguments& arguments, tg::Device device, Pro
   options.op = arguments.op;
   options.only = arguments.only;
   options.false_alarm = arguments.false_alarm;
+  options.tf32 = arguments.tf32;
   if (!arguments.shape.empty()) {
     options.shape = tg::Shape(std::span<const std::int64_t>(arguments.shape));
   }
@@ -187,10 +194,19 @@ int run_coverage(const Arguments& arguments) {
 }
 
 int run_step(const Arguments& arguments) {
+  if (arguments.time && (arguments.model != "mlp" || arguments.devices != std::vector<std::string>{"cpu"})) {
+    throw tg::ArgumentError("--time knows the float64 step of mlp on the CPU only; use --model mlp --devices cpu");
+  }
+  const tg::Precision precision = tg::parse_precision(arguments.precision);
   const Step step =
-      make_step(arguments.model, {.depth = arguments.depth, .seed = static_cast<std::int64_t>(arguments.seed)});
+      make_step(arguments.model,
+                {.depth = arguments.depth, .precision = precision, .seed = static_cast<std::int64_t>(arguments.seed)});
   check::Options options;
   options.devices = devices_of(arguments);
+  for (const tg::Device device : options.devices) {
+    tg::require_precision(precision, device);
+  }
+  std::cout << "precision " << tg::describe(precision) << '\n';
   options.seed = arguments.seed;
   options.false_alarm = arguments.false_alarm;
   if (!arguments.plant.empty()) {
@@ -214,6 +230,9 @@ int run_step(const Arguments& arguments) {
     report = check::step(step, options);
   }
   std::cout << check::to_text(report);
+  if (arguments.time) {
+    std::cout << isolated_cost(step, report.devices.front().isolated_seconds, static_cast<std::int64_t>(arguments.seed));
+  }
   write(arguments.json, check::to_json(report));
   if (!arguments.html.empty()) {
     write(arguments.html, check::to_html(report, arguments.model));
@@ -347,6 +366,7 @@ int main(int argc, char** argv) {
   add_common(*ops, arguments);
   add_budget(*ops, arguments);
   add_filter(*ops, arguments);
+  ops->add_flag("--tf32", arguments.tf32, "Ask for products of float32 in TF32");
   ops->add_option("--case", arguments.only, "Only this case of the op")->check(CLI::NonNegativeNumber);
 
   CLI::App* step = app.add_subcommand("step", "An example's whole training step, with its optimizer");
@@ -354,9 +374,12 @@ int main(int argc, char** argv) {
   add_budget(*step, arguments);
   step->add_option("--model", arguments.model, "mlp, regression or moons")->required();
   step->add_option("--depth", arguments.depth, "Hidden layers")->check(CLI::PositiveNumber);
+  step->add_option("--precision", arguments.precision, "fp32, tf32, bf16 or fp16")->capture_default_str();
   step->add_option("--plant", arguments.plant, "Plant this fault and see it found (see `crosscheck faults`)");
   step->add_option("--html", arguments.html, "Write a page to look at");
   step->add_option("--save-failures", arguments.failures, "Write a replay file per failure into this folder");
+
+  step->add_flag("--time", arguments.time, "Tell what the isolated tier costs in float64 steps; mlp on the CPU only");
 
   CLI::App* depth = app.add_subcommand("depth", "Predicted and actual float32 gradient error, depth 1 to 64");
   add_common(*depth, arguments);

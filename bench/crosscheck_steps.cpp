@@ -14,6 +14,17 @@ void label_parameters(tg::nn::Module& model) {
   }
 }
 
+/// The update as training does it: with a scaled loss in fp16.
+void take_step(const StepOptions& options, tg::optim::Optimizer& optimizer, const tg::Tensor& loss,
+               const std::vector<tg::Tensor>& parameters) {
+  if (options.precision == tg::Precision::mixed_fp16) {
+    tg::optim::LossScaler scaler({.initial_scale = 1024.0});  // small enough that nothing overflows
+    scaler.step(optimizer, tg::gradients(scaler.scale(loss), parameters));
+  } else {
+    optimizer.step(tg::gradients(loss, parameters));
+  }
+}
+
 std::vector<std::int64_t> sizes_of(std::int64_t inputs, std::vector<std::int64_t> hidden, std::int64_t outputs,
                                    int depth) {
   if (depth > 0) {
@@ -42,10 +53,11 @@ Step mlp_step(const StepOptions& options) {
     const tg::Tensor y = tg::tensor(labels_for(rows, 10), {.device = device});
     tg::nn::Mlp model(sizes_of(784, {128, 64}, 10, options.depth), {.dropout = 0.2, .seed = options.seed});
     model.to(device);
+    model.set_precision(options.precision);
     label_parameters(model);
     tg::optim::AdamW adam(model.parameters(), {.lr = 3e-3, .weight_decay = 0.05});
     const tg::Tensor loss = tg::cross_entropy(model(x), y);
-    adam.step(tg::gradients(loss, model.parameters()));
+    take_step(options, adam, loss, model.parameters());
     return loss;
   };
 }
@@ -60,10 +72,11 @@ Step regression_step(const StepOptions& options) {
     const auto [x, y] = *batches.begin();
     tg::nn::Mlp model(sizes_of(split.train.columns, {50}, 1, options.depth), {.seed = options.seed});
     model.to(device);
+    model.set_precision(options.precision);
     label_parameters(model);
     tg::optim::AdamW adam(model.parameters(), {.lr = 1e-2, .weight_decay = 1e-3});
     const tg::Tensor loss = tg::mse_loss(model(x), y);
-    adam.step(tg::gradients(loss, model.parameters()));
+    take_step(options, adam, loss, model.parameters());
     return loss;
   };
 }
@@ -76,13 +89,14 @@ Step moons_step(const StepOptions& options) {
     const tg::Tensor sign = tg::reshape(y.to(tg::f32) * 2 - 1, {-1, 1});
     tg::nn::Mlp model(sizes_of(2, {16, 16}, 1, options.depth), {.seed = options.seed});
     model.to(device);
+    model.set_precision(options.precision);
     label_parameters(model);
     tg::optim::SGD sgd(model.parameters(), {.lr = 1.0});
     tg::Tensor loss = tg::hinge_loss(model(x), sign);
     for (const tg::Tensor& parameter : model.parameters()) {
       loss = loss + tg::sum(tg::square(parameter)) * 1e-4;
     }
-    sgd.step(tg::gradients(loss, model.parameters()));
+    take_step(options, sgd, loss, model.parameters());
     return loss;
   };
 }

@@ -1,6 +1,7 @@
 // The training steps that the command `crosscheck` knows, as the examples have them: whole steps with their optimizer.
 #pragma once
 
+#include <twingrad/precision.h>
 #include <twingrad/tensor.h>
 
 #include <cstdint>
@@ -16,6 +17,7 @@ using Step = std::function<tg::Tensor(tg::Device)>;
 
 struct StepOptions {
   int depth = 0;  ///< hidden layers; 0: as the example has them
+  tg::Precision precision = tg::Precision::fp32;
   std::int64_t seed = 1;
 };
 

@@ -14,6 +14,10 @@ enum class Reduce : std::uint8_t { sum, mean, prod, amax, amin };
 /// Family::arg_reduce.
 enum class ArgReduce : std::uint8_t { argmax, argmin };
 
+/// Family::matmul has one kernel. ints = {}, or {tf32_bits} where float32 operands may be rounded to so many
+/// significant bits first. Other dtypes pay no heed to it; a backend without TF32 throws DeviceError.
+inline constexpr std::int64_t tf32_bits = 11;
+
 /// Family::rows: x is (rows, n), seen through its last axis.
 enum class Rows : std::uint8_t {
   softmax,      ///< exp(x - max) / sum; a row of -inf gives NaN

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <twingrad/autograd.h>
+#include <twingrad/compile.h>
 #include <twingrad/data/csv.h>
 #include <twingrad/data/dataset.h>
 #include <twingrad/data/idx.h>
@@ -20,6 +21,7 @@
 #include <twingrad/nn/nn.h>
 #include <twingrad/ops.h>
 #include <twingrad/optim/optim.h>
+#include <twingrad/precision.h>
 #include <twingrad/random.h>
 #include <twingrad/shape.h>
 #include <twingrad/tensor.h>

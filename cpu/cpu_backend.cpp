@@ -12,7 +12,9 @@
 #include <string>
 
 #include "cpu/families.h"
+#include "cpu/fused.h"
 #include "cpu/matmul.h"
+#include "cpu/sums.h"
 
 namespace twingrad {
 namespace cpu {
@@ -104,11 +106,20 @@ class CpuBackend final : public Backend {
   }
 
   std::unique_ptr<PreparedKernel> prepare(const KernelCall& call) override {
-    return call.op->family == Family::matmul ? matmul_.prepare(call) : Backend::prepare(call);
+    std::unique_ptr<PreparedKernel> kernel;
+    if (call.op->family == Family::matmul) {
+      kernel = matmul_.prepare(call);
+    } else if (call.op->family == Family::elementwise || call.op->family == Family::update) {
+      const std::vector<int> from_memory(call.inputs.size(), -1);
+      kernel = fuse({.parts = {{.call = call, .from = from_memory, .stored = true}}});
+    } else if (call.op->family == Family::reduce) {
+      kernel = prepare_sum(call);
+    }
+    return kernel != nullptr ? std::move(kernel) : Backend::prepare(call);
   }
 
   std::unique_ptr<PreparedKernel> fuse(const Fusion& fusion) override {
-    return fusion.parts.front().call.op->family == Family::matmul ? matmul_.fuse(fusion) : nullptr;
+    return fusion.parts.front().call.op->family == Family::matmul ? matmul_.fuse(fusion) : fuse_elementwise(fusion);
   }
 
   ErrorModel error_model(const KernelCall& call) const override { return cpu::error_model(call); }

@@ -70,6 +70,19 @@ void for_each_product(std::int64_t count, double nanoseconds, const Product& pro
   }
 }
 
+/// Whether memory lies between the rows (or columns) of a matrix.
+bool has_gaps(const MatrixLayout& layout, std::int64_t rows, std::int64_t columns) {
+  return layout.column == 1 ? layout.row > columns : layout.column > rows;
+}
+
+/// oneDNN multiplies bfloat16 in pairs along K. Where K is odd and an operand has gaps, or there are several products,
+/// it takes the last element of the operand twice and the second time times 0: an infinity there gives NaN.
+bool is_wrong_in_pairs(const KernelCall& call, const Problem& problem) {
+  return problem.dtype == Dtype::bf16 && problem.k % 2 == 1 &&
+         (call.output.shape.size() > 2 || has_gaps(problem.a, problem.m, problem.k) ||
+          has_gaps(problem.b, problem.k, problem.n));
+}
+
 double multiply_adds(const Problem& problem) {
   return static_cast<double>(problem.m) * static_cast<double>(problem.n) * static_cast<double>(problem.k);
 }
@@ -346,12 +359,12 @@ std::unique_ptr<PreparedKernel> Matmul::prepare(const KernelCall& call) {
     return visit(dtype,
                  [&]<class T>(Type<T>) -> std::unique_ptr<PreparedKernel> { return std::make_unique<Empty<T>>(call); });
   }
-  if (dtype != f64 && dtype != f32 && !engines_->onednn.supports(dtype)) {
+  const Batches batches = describe(call);
+  if (dtype != f64 && dtype != f32 && (!engines_->onednn.supports(dtype) || is_wrong_in_pairs(call, batches.problem))) {
     return visit(dtype, [&]<class T>(Type<T>) -> std::unique_ptr<PreparedKernel> {
       return std::make_unique<Widened<T>>(call, *this);
     });
   }
-  const Batches batches = describe(call);
   if (dtype == f64) {
     return std::make_unique<Float64>(batches);
   }

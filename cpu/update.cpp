@@ -12,56 +12,66 @@
 
 #include "cpu/families.h"
 #include "cpu/parallel.h"
+#include "cpu/update_loops.h"
 
 namespace twingrad::cpu {
 namespace {
 
 template <class Formula, class T>
-void update_loop(const KernelCall& call) {
+void loop(std::int64_t n, void* output, const void* const* operands, const void* hyper) {
   using C = compute_t<T>;
-  constexpr auto operands = static_cast<std::size_t>(Formula::arity) - 1;
+  constexpr auto count = static_cast<std::size_t>(Formula::arity) - 1;
   constexpr auto hypers = static_cast<std::size_t>(Formula::hyperparameters);
-  std::array<const T*, operands> in;
-  for (std::size_t k = 0; k < operands; ++k) {
-    in[k] = call.inputs[k].as<const T>();
+  std::array<const T*, count> in;
+  for (std::size_t k = 0; k < count; ++k) {
+    in[k] = static_cast<const T*>(operands[k]);
   }
   std::array<C, hypers> h;
   for (std::size_t k = 0; k < hypers; ++k) {
-    h[k] = static_cast<C>(call.inputs[operands].as<const T>()[k]);
+    h[k] = static_cast<C>(static_cast<const T*>(hyper)[k]);
   }
-  T* out = call.output.as<T>();
-  parallel_for(call.output.numel(), 0.4, [&, in, h](std::int64_t begin, std::int64_t end) {
-    const auto inputs = in;
-    const auto hyper = h;
+  T* const out = static_cast<T*>(output);
 #pragma GCC ivdep
-    for (std::int64_t i = begin; i < end; ++i) {
-      C x[operands];
-      for (std::size_t k = 0; k < operands; ++k) {
-        x[k] = static_cast<C>(inputs[k][i]);
-      }
-      out[i] = static_cast<T>(Formula::apply(x, hyper.data()));
+  for (std::int64_t i = 0; i < n; ++i) {
+    C x[count];
+    for (std::size_t k = 0; k < count; ++k) {
+      x[k] = static_cast<C>(in[k][i]);
     }
-  });
+    out[i] = static_cast<T>(Formula::apply(x, h.data()));
+  }
 }
 
-using Loop = void (*)(const KernelCall&);
-
 template <class T, class... Formula>
-Loop find(int kernel, std::tuple<Formula...>*) {
-  static constexpr std::array<Loop, sizeof...(Formula)> loops{&update_loop<Formula, T>...};
+UpdateLoop find(int kernel, std::tuple<Formula...>*) {
+  static constexpr std::array<UpdateLoop, sizeof...(Formula)> loops{&loop<Formula, T>...};
   return loops.at(static_cast<std::size_t>(kernel));
 }
 
 }  // namespace
 
-void update(const KernelCall& call) {
-  const Dtype dtype = call.output.dtype;
-  visit(dtype, [&]<class T>(Type<T>) {
+UpdateLoop update_loop(int kernel, Dtype dtype) {
+  return visit(dtype, [&]<class T>(Type<T>) -> UpdateLoop {
     if constexpr (std::is_floating_point_v<compute_t<T>>) {
-      find<T>(call.op->kernel, static_cast<formulas::UpdateFormulas*>(nullptr))(call);
+      return find<T>(kernel, static_cast<formulas::UpdateFormulas*>(nullptr));
     } else {
-      refuse_dtype(call, dtype);
+      return nullptr;
     }
+  });
+}
+
+void update(const KernelCall& call) {
+  const UpdateLoop loop = update_loop(call.op->kernel, call.output.dtype);
+  if (loop == nullptr) {
+    refuse_dtype(call, call.output.dtype);
+  }
+  const std::size_t operands = call.inputs.size() - 1;
+  const auto width = static_cast<std::int64_t>(size_of(call.output.dtype));
+  parallel_for(call.output.numel(), update_nanoseconds, [&](std::int64_t begin, std::int64_t end) {
+    std::array<const void*, 4> in{};
+    for (std::size_t k = 0; k < operands; ++k) {
+      in.at(k) = call.inputs[k].as<const std::byte>() + begin * width;
+    }
+    loop(end - begin, call.output.as<std::byte>() + begin * width, in.data(), call.inputs[operands].data);
   });
 }
 

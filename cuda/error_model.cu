@@ -1,9 +1,11 @@
 // How the CUDA kernels round. Orders are those that reduce.cuh, rows.cuh, scan.cu and index_add.cu state; cuBLASLt
 // decides its own, so plain sequential summation, which loses most, stands in for it.
 #include "cuda/families.h"
+#include "cuda/matmul_layout.h"
 #include "cuda/reduce_plan.h"
 #include "cuda/row_plan.h"
 
+#include <twingrad/kernels.h>
 #include <twingrad/op.h>
 
 namespace twingrad::cuda {
@@ -54,8 +56,11 @@ ErrorModel error_model(const KernelCall& call) {
     case Family::custom:
       return model;  // one element, or one term after the other
     case Family::scan:
+      model.order.known = false;
+      return model;
     case Family::matmul:
       model.order.known = false;
+      model.operand_bits = takes_tf32(call) ? static_cast<int>(tf32_bits) : 0;
       return model;
     case Family::reduce:
       model.order = reduction_order(call);

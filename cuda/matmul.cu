@@ -1,5 +1,5 @@
 // Matrix products through cuBLASLt. The bias is added in the product's epilogue where cuBLASLt can, else by one more
-// pass over the output. float32 is float32: no TF32.
+// pass over the output. float32 is float32, and TF32 only where the call asks for it.
 #include "cuda/element.cuh"
 #include "cuda/families.h"
 #include "cuda/launch.h"
@@ -53,7 +53,7 @@ bool multiply(const KernelCall& call, Context& context, const Product& product, 
               const void* bias) {
   const std::string_view op = call.op->name;
   MatmulPlans& plans = *context.matmul_plans;
-  const ProductKey key{product,         call.output.dtype, bias != nullptr,
+  const ProductKey key{product,         call.output.dtype, bias != nullptr,  takes_tf32(call),
                        alignment_of(a), alignment_of(b),   alignment_of(out)};
   ProductAlgorithm* plan = plans.find(key, bias, op);
   if (plan == nullptr) {

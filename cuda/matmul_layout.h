@@ -86,6 +86,11 @@ inline ProductPlan plan_products(const Shape& out_shape, const TensorView& a, co
   return plan;
 }
 
+/// Whether a call may round its float32 operands to TF32 first: see tf32_bits.
+inline bool takes_tf32(const KernelCall& call) {
+  return call.output.dtype == Dtype::f32 && !call.attributes.ints.empty();
+}
+
 /// The largest power of two up to 16 that divides the address.
 inline std::uint32_t alignment_of(std::uintptr_t address) {
   const std::uintptr_t lowest = address & (~address + 1);

@@ -31,6 +31,20 @@ cudaDataType data_type(Dtype dtype, std::string_view op) {
   }
 }
 
+/// Throws DeviceError on a GPU without TF32, where cuBLASLt would take float32 in its place.
+void require_tf32(std::string_view op) {
+  int device = 0;
+  int major = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice", op);
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "cudaDeviceGetAttribute", op);
+  constexpr int ampere = 8;
+  if (major < ampere) {
+    throw DeviceError(std::string(op) +
+                      ": asked for in TF32, which takes a GPU of compute capability 8.0 or later, and " +
+                      "this one has " + std::to_string(major) + ".x; take fp32 or fp16");
+  }
+}
+
 /// A column-major rows x columns matrix, `batch` of them `step` apart.
 void describe(cublasLtMatrixLayoutOpaque_t& layout, cudaDataType type, std::int64_t rows, std::int64_t columns,
               std::int64_t leading, std::int64_t batch, std::int64_t step, std::string_view op) {
@@ -87,11 +101,15 @@ MatmulPlans::Entry MatmulPlans::ask(const ProductKey& key, const void* bias, std
   const Product& product = key.product;
   const cudaDataType type = data_type(key.dtype, op);
   const bool is_double = key.dtype == Dtype::f64;
+  if (key.tf32) {
+    require_tf32(op);
+  }
   Entry entry{};
   ProductAlgorithm& plan = entry.algorithm;
 
   // CUBLAS_COMPUTE_32F is full float32: TF32 has a name of its own. 16-bit operands are multiplied exactly in it.
-  check(cublasLtMatmulDescInit(&plan.operation, is_double ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F,
+  const cublasComputeType_t single = key.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+  check(cublasLtMatmulDescInit(&plan.operation, is_double ? CUBLAS_COMPUTE_64F : single,
                                is_double ? CUDA_R_64F : CUDA_R_32F),
         "cublasLtMatmulDescInit", op);
   const cublasOperation_t first_operation = product.b.row_major ? CUBLAS_OP_N : CUBLAS_OP_T;

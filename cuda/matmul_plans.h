@@ -17,6 +17,7 @@ struct ProductKey {
   Product product;
   Dtype dtype = Dtype::f32;
   bool bias = false;
+  bool tf32 = false;  ///< of float32 operands: 11 significant bits are enough
   std::uint32_t a_alignment = 16, b_alignment = 16, out_alignment = 16;
   friend auto operator<=>(const ProductKey&, const ProductKey&) = default;
 };

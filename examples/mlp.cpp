@@ -3,6 +3,7 @@
 //
 //   mlp                                              # Fashion-MNIST from Debian's package, else the digits
 //   mlp --data digits --hidden 64 --epochs 20
+//   mlp --precision bf16                             # products in bfloat16, float32 master weights
 //   mlp --data iris.csv --target species --hidden 16 --epochs 100
 //   mlp --images train-images.idx3 --labels train-labels.idx1 --test-images t10k.idx3 --test-labels t10k.idx1
 #include "program.h"
@@ -23,6 +24,7 @@ struct Options : CommonOptions {
   std::string images, labels, test_images, test_labels;
   double dropout = 0.0;
   double weight_decay = 0.05;
+  std::string precision = "fp32";
   int runs = 1;
   std::string save;
 };
@@ -78,10 +80,13 @@ struct Result {
   double best_epoch_seconds = 0;
 };
 
-Result train(const Options& options, const tg::data::Split& data, tg::Device device, std::int64_t seed) {
+Result train(const Options& options, const tg::data::Split& data, tg::Device device, tg::Precision precision,
+             std::int64_t seed) {
   tg::nn::Mlp model = make_model(options, data.train, seed);
   model.to(device);
+  model.set_precision(precision);
   tg::optim::AdamW optimizer(model.parameters(), {.lr = options.lr, .weight_decay = options.weight_decay});
+  tg::optim::LossScaler scaler;
   tg::data::Loader batches(data.train, {.batch = options.batch, .shuffle = true, .seed = seed, .device = device});
   tg::data::Loader test(data.test, {.batch = 1000, .device = device});
   const tg::optim::OneCycleSchedule schedule{.max_lr = options.lr, .total_steps = options.epochs * batches.size()};
@@ -97,7 +102,11 @@ Result train(const Options& options, const tg::data::Split& data, tg::Device dev
       const tg::Tensor loss = tg::cross_entropy(model(x), y);
       // The running sum stays on the device; nothing is read back before the epoch ends.
       tg::assign_later(total, total + loss.detach() * static_cast<double>(y.numel()));
-      optimizer.step(tg::gradients(loss, model.parameters()));
+      if (precision == tg::Precision::mixed_fp16) {
+        scaler.step(optimizer, tg::gradients(scaler.scale(loss), model.parameters()));
+      } else {
+        optimizer.step(tg::gradients(loss, model.parameters()));
+      }
     }
     const double loss = total.item() / static_cast<double>(batches.rows());
     const double seconds = watch.seconds();
@@ -106,6 +115,10 @@ Result train(const Options& options, const tg::data::Split& data, tg::Device dev
     std::printf("epoch %3d  loss %.4f  test accuracy %.2f %%  %.0f samples/s\n", epoch, loss, 100 * result.accuracy,
                 static_cast<double>(batches.rows()) / seconds);
     std::fflush(stdout);
+  }
+  if (precision == tg::Precision::mixed_fp16) {
+    std::cout << "loss scale " << scaler.current_scale() << ", " << scaler.skipped_steps() << " of " << step
+              << " steps skipped\n";
   }
   if (!options.save.empty()) {
     tg::io::save(options.save, model);
@@ -134,10 +147,14 @@ void check(const Options& options, const tg::data::Split& data) {
 
 void run(const Options& options) {
   const tg::Device device = open_device(options);
+  const tg::Precision precision = open_precision(options.precision, device);
   const auto [name, data] = load(options);
   std::cout << name << ": " << data.train.rows << " training and " << data.test.rows << " test rows, "
             << data.train.columns << " features, " << data.train.classes() << " classes\n";
   if (options.check) {
+    if (precision != tg::Precision::fp32) {
+      throw tg::ArgumentError("--check compares float32 gradients; leave out --precision");
+    }
     check(options, data);
     return;
   }
@@ -145,7 +162,7 @@ void run(const Options& options) {
   std::vector<double> accuracies;
   for (int r = 0; r < options.runs; ++r) {
     const std::int64_t seed = options.seed + r;
-    const Result result = train(options, data, device, seed);
+    const Result result = train(options, data, device, precision, seed);
     accuracies.push_back(100 * result.accuracy);
     table.add(
         {std::to_string(seed), format("%.2f %%", 100 * result.accuracy), format("%.2f s", result.best_epoch_seconds)});
@@ -179,6 +196,7 @@ int main(int argc, char** argv) {
   app.add_option("--weight-decay", options.weight_decay, "AdamW's decoupled decay")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
+  add_precision_option(app, options.precision);
   app.add_option("--runs", options.runs, "Train so often, with seeds from --seed on, and give the median")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

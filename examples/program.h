@@ -52,6 +52,14 @@ inline void add_common_options(CLI::App& app, CommonOptions& options) {
                "Train nothing: compare one step's gradients on the devices with float64 on the CPU");
 }
 
+/// --precision, for programs whose models are trained in it.
+inline void add_precision_option(CLI::App& app, std::string& precision) {
+  app.add_option("--precision", precision,
+                 "Of products: fp32; tf32, on NVIDIA GPUs; bf16, with float32 master weights; fp16, with a scaled loss "
+                 "beside them")
+      ->capture_default_str();
+}
+
 /// Parses the command line and runs `body`. Whatever goes wrong is one message on stderr and exit code 1.
 inline int run_program(CLI::App& app, int argc, char** argv, const std::function<void()>& body) {
   try {
@@ -74,6 +82,14 @@ inline tg::Device open_device(const CommonOptions& options) {
   const std::string description = device.description();  // throws before anything is printed
   std::cout << "device " << device.name() << ": " << description << '\n';
   return device;
+}
+
+/// The precision asked for, checked before any work is done: the device must have it.
+inline tg::Precision open_precision(const std::string& text, tg::Device device) {
+  const tg::Precision precision = tg::parse_precision(text);
+  tg::require_precision(precision, device);
+  std::cout << "precision " << tg::describe(precision) << '\n';
+  return precision;
 }
 
 class Stopwatch {

@@ -105,6 +105,32 @@ void FakeBackend::run(const KernelCall& call) {
   enqueue_held();
 }
 
+/// One of the CPU's kernels, run from the queue.
+class FakeBackend::Queued final : public PreparedKernel {
+ public:
+  Queued(FakeBackend& backend, std::unique_ptr<PreparedKernel> kernel)
+      : backend_(backend), kernel_(std::move(kernel)) {}
+
+  void run(std::span<void* const> addresses, const std::source_location& where) override {
+    std::vector<void*> real;
+    for (void* const address : addresses) {
+      real.push_back(to_real(address));
+    }
+    backend_.enqueue([kernel = kernel_, real = std::move(real), where] { kernel->run(real, where); });
+    backend_.enqueue_held();
+  }
+
+ private:
+  FakeBackend& backend_;
+  std::shared_ptr<PreparedKernel> kernel_;
+};
+
+std::unique_ptr<PreparedKernel> FakeBackend::fuse(const Fusion& fusion) {
+  wait();  // the CPU's backend is one caller's at a time
+  std::unique_ptr<PreparedKernel> kernel = cpu_->fuse(fusion);
+  return kernel == nullptr ? nullptr : std::make_unique<Queued>(*this, std::move(kernel));
+}
+
 void FakeBackend::hold_back(std::function<bool(const KernelCall&)> chosen) {
   enqueue_held();
   held_back_ = std::move(chosen);

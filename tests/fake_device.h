@@ -34,6 +34,7 @@ class FakeBackend final : public Backend {
   void copy_to_host(void* target, const void* source, std::size_t bytes) override;
   void copy(void* target, const void* source, std::size_t bytes) override;
   void run(const KernelCall& call) override;
+  std::unique_ptr<PreparedKernel> fuse(const Fusion& fusion) override;
   ErrorModel error_model(const KernelCall& call) const override { return cpu_->error_model(call); }
   void synchronize() override;
 
@@ -45,6 +46,7 @@ class FakeBackend final : public Backend {
   void hold_back(std::function<bool(const KernelCall&)> chosen);
 
  private:
+  class Queued;
   void enqueue(std::function<void()> task);
   void enqueue_held();
   void wait();

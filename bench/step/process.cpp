@@ -24,6 +24,12 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+volatile std::sig_atomic_t interrupted = 0;
+
+void remember_signal(int /*signal*/) {
+  interrupted = 1;
+}
+
 std::vector<std::string> merged_environment(const std::map<std::string, std::string>& additions) {
   std::vector<std::string> result;
   for (char** entry = environ; *entry != nullptr; ++entry) {
@@ -63,6 +69,13 @@ std::string tail(const std::string& path) {
 
 }  // namespace
 
+void stop_on_signals() {
+  struct sigaction action {};
+  action.sa_handler = remember_signal;  // without SA_RESTART: poll() returns
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
 Process::Process(const std::vector<std::string>& command, const std::map<std::string, std::string>& environment,
                  const std::string& log)
     : name_(command.at(0)), log_(log) {
@@ -97,7 +110,7 @@ Process::~Process() {
   resume();
   close(to_child_);
   close(from_child_);
-  const auto deadline = Clock::now() + std::chrono::seconds(5);
+  const auto deadline = Clock::now() + std::chrono::seconds(2);
   while (waitpid(pid_, nullptr, WNOHANG) == 0) {
     if (Clock::now() > deadline) {
       kill(pid_, SIGKILL);
@@ -123,7 +136,14 @@ std::string Process::read_line(double seconds) {
     }
     const double left = std::chrono::duration<double>(deadline - Clock::now()).count();
     pollfd ready{.fd = from_child_, .events = POLLIN, .revents = 0};
-    if (left <= 0 || poll(&ready, 1, static_cast<int>(left * 1000) + 1) == 0) {
+    const int events = left <= 0 ? 0 : poll(&ready, 1, static_cast<int>(left * 1000) + 1);
+    if (interrupted != 0) {
+      throw Interrupted();
+    }
+    if (events < 0) {
+      continue;
+    }
+    if (events == 0) {
       fail("said nothing for " + std::to_string(static_cast<int>(seconds)) + " s");
     }
     std::array<char, 65536> buffer{};

@@ -13,10 +13,19 @@
 
 #include <cstdint>
 #include <map>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 namespace stepbench {
+
+/// From now on SIGINT and SIGTERM make whatever waits for a child throw Interrupted, so that children end and files go.
+void stop_on_signals();
+
+class Interrupted : public std::runtime_error {
+ public:
+  Interrupted() : std::runtime_error("interrupted") {}
+};
 
 class Process {
  public:

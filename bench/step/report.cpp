@@ -38,35 +38,49 @@ const EntryResult* ours(const WorkResult& result) {
   return best;
 }
 
+/// Of the turns, those that other programs disturbed although they were taken again.
+double disturbed_share(const EntryResult& entry) {
+  const auto count = std::count_if(entry.disturbance.begin(), entry.disturbance.end(),
+                                   [](double share) { return share > disturbance_limit; });
+  return static_cast<double>(count) / static_cast<double>(entry.disturbance.size());
+}
+
 }  // namespace
 
 std::string to_table(const WorkResult& result) {
   const EntryResult* const base = ours(result);
+  const double floor = result.ceilings.floor(result.work);
   std::string sizes;
   for (const std::int64_t size : result.work.sizes) {
     sizes += (sizes.empty() ? "" : "-") + std::to_string(size);
   }
-  std::string text = format("\n%s: %s, batch %lld, %s, %s; other programs kept %.2f CPUs busy\n", result.work.name.c_str(),
-                            sizes.c_str(), static_cast<long long>(result.work.batch), result.work.loss.c_str(),
-                            result.work.precision.c_str(), result.foreign_load);
-  text += format("  %-26s %10s %10s %8s %17s %8s %8s %8s %7s %9s %9s\n", "", "median", "low 10 %", "ratio", "quartiles",
-                 "low 10 %", "ready", "1st step", "memory", "loss err", "out err");
+  std::string text =
+      format("\n%s: %s, batch %lld, %s, %s\n", result.work.name.c_str(), sizes.c_str(),
+             static_cast<long long>(result.work.batch), result.work.loss.c_str(), result.work.precision.c_str());
+  text +=
+      format("  floor %s: %.3g FLOP at %.3g FLOP/s, %.3g bytes at %.3g bytes/s; other programs kept %.2f CPUs busy\n",
+             duration(floor).c_str(), step_flops(result.work), result.ceilings.flops, step_bytes(result.work),
+             result.ceilings.copy, result.foreign_load);
+  text +=
+      format("  %-27s %7s %15s %8s %8s %9s %9s %9s %9s %7s %9s %9s\n", "step time relative to ours", "ratio",
+             "quartiles", "low 10%", "floor", "step", "CPU", "ready", "1st step", "memory", "loss err", "disturbed");
   for (const EntryResult& entry : result.entries) {
     if (!entry.failure.empty()) {
-      text += format("  %-26s LEFT OUT: %s\n", entry.name.c_str(), entry.failure.c_str());
+      text += format("  %-27s LEFT OUT: %s\n", entry.name.c_str(), entry.failure.c_str());
       continue;
     }
     const Spread step = spread(entry.step_seconds);
-    std::string ratios;
+    std::string ratios(32, ' ');
     if (base != nullptr) {
       const Spread ratio = spread(paired_ratios(entry.step_seconds, base->step_seconds));
-      ratios = format("%8.2f %8.2f-%-8.2f %8.2f", ratio.median, ratio.low, ratio.high,
+      ratios = format("%7.3f %7.3f-%-7.3f %8.3f", ratio.median, ratio.low, ratio.high,
                       step.tenth / spread(base->step_seconds).tenth);
     }
-    text += format("  %-26s %10s %10s %s %8s %8s %6.0fM %9.1e %9.1e\n", entry.name.c_str(), duration(step.median).c_str(),
-                   duration(step.tenth).c_str(), ratios.c_str(), duration(entry.ready_seconds[0]).c_str(),
+    text += format("  %-27s %s %6.1f %% %9s %9s %9s %9s %5.0f M %9.0e %7.0f %%\n", entry.name.c_str(), ratios.c_str(),
+                   100 * floor / step.median, duration(step.median).c_str(),
+                   duration(spread(entry.cpu_seconds).median).c_str(), duration(entry.ready_seconds[0]).c_str(),
                    duration(entry.first_step_seconds[0]).c_str(), static_cast<double>(entry.peak_memory) / 1e6,
-                   entry.loss_error, entry.output_error);
+                   entry.loss_error, 100 * disturbed_share(entry));
   }
   return text;
 }
@@ -93,13 +107,17 @@ nlohmann::ordered_json to_json(const WorkResult& result) {
                    {"weights_checksum", entry.weights},
                    {"loss_error", entry.loss_error},
                    {"output_error", entry.output_error},
-                   {"step_seconds", entry.step_seconds}});
+                   {"step_seconds", entry.step_seconds},
+                   {"cpu_seconds", entry.cpu_seconds},
+                   {"disturbance", entry.disturbance}});
     }
     systems.push_back(std::move(json));
   }
   return {{"work", to_json(result.work)},
           {"flops", step_flops(result.work)},
           {"bytes", step_bytes(result.work)},
+          {"ceilings", {{"flops_per_second", result.ceilings.flops}, {"copy_bytes_per_second", result.ceilings.copy}}},
+          {"floor_seconds", result.ceilings.floor(result.work)},
           {"foreign_load", result.foreign_load},
           {"reference_losses", result.reference_losses},
           {"systems", systems}};

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <string_view>
 #include <thread>
 
 #include "bench/step/process.h"
@@ -50,11 +51,13 @@ std::vector<Entry> make_entries(const Work& work, const std::vector<SystemSpec>&
     if (!spec.work.empty() && spec.work != work.name) {
       continue;
     }
-    for (const int threads : {1, settings.threads}) {
-      const bool once = settings.threads == 1 && threads == 1 && !entries.empty() && entries.back().spec.name == spec.name;
-      if (once || (spec.one_thread && threads != 1) || (spec.all_threads && threads != settings.threads)) {
-        continue;
-      }
+    std::vector<int> counts = settings.threads;
+    if (spec.one_thread) {
+      counts = {1};
+    } else if (spec.all_threads) {
+      counts = {settings.threads.back()};
+    }
+    for (const int threads : counts) {
       Entry entry{.spec = spec, .result = {}, .process = nullptr};
       entry.result.name = spec.name + "@" + std::to_string(threads);
       entry.result.system = spec.name;
@@ -62,9 +65,6 @@ std::vector<Entry> make_entries(const Work& work, const std::vector<SystemSpec>&
       entry.result.description = spec.description;
       entry.result.threads = threads;
       entries.push_back(std::move(entry));
-      if (spec.one_thread) {
-        break;
-      }
     }
   }
   return entries;
@@ -103,6 +103,8 @@ template <class Action>
 void guarded(Entry& entry, const Action& action) {
   try {
     action();
+  } catch (const Interrupted&) {
+    throw;
   } catch (const std::exception& error) {
     entry.result.failure = error.what();
     entry.process.reset();
@@ -128,10 +130,11 @@ Reference run_reference(const Work& work, const Files& files, const Settings& se
               .result = {},
               .process = nullptr};
   entry.result.name = "float64";
-  entry.result.threads = settings.threads;
+  entry.result.threads = settings.threads.back();
   start(entry, files, settings);
   Reference reference;
-  reference.losses = entry.ask("losses " + std::to_string(losses_to_compare(work))).at("losses").get<std::vector<double>>();
+  reference.losses =
+      entry.ask("losses " + std::to_string(losses_to_compare(work))).at("losses").get<std::vector<double>>();
   reference.outputs = entry.ask("outputs " + std::to_string(probe_rows)).at("outputs").get<std::vector<double>>();
   return reference;
 }
@@ -155,18 +158,71 @@ void compare_with(const Reference& reference, Entry& entry) {
   }
 }
 
-/// Seconds per step of one turn.
-double turn(Entry& entry, std::int64_t steps) {
+/// Microseconds so far in which some program was ready to run and had no CPU; negative when the system does not say.
+double waited_microseconds() {
+  std::ifstream pressure("/proc/pressure/cpu");
+  std::string word;
+  constexpr std::string_view key = "total=";
+  while (pressure >> word) {
+    if (word.starts_with(key)) {
+      return std::stod(word.substr(key.size()));
+    }
+  }
+  return -1;
+}
+
+struct Turn {
+  double step_seconds = 0;
+  double cpu_seconds = 0;
+  double disturbance = 0;
+};
+
+Turn turn(Entry& entry, std::int64_t steps) {
+  const double waited_before = waited_microseconds();
+  const auto start = Clock::now();
   const nlohmann::json answer = entry.ask("run " + std::to_string(steps));
-  return answer.at("seconds").get<double>() / answer.at("steps").get<double>();
+  const double waited = 1e-6 * (waited_microseconds() - waited_before);
+  const double count = answer.at("steps");
+  return {.step_seconds = answer.at("seconds").get<double>() / count,
+          .cpu_seconds = answer.at("cpu_seconds").get<double>() / count,
+          .disturbance = waited / seconds_since(start)};
+}
+
+/// Ours must give the same bits whatever the mode and the number of threads. Throws NumericError when they differ.
+void compare_bits(const std::vector<Entry>& entries, const Entry& entry) {
+  if (entry.spec.program != Program::twingrad) {
+    return;
+  }
+  for (const Entry& other : entries) {
+    if (&other != &entry && other.spec.program == Program::twingrad && other.result.failure.empty() &&
+        !other.result.weights.empty() && other.result.weights != entry.result.weights) {
+      throw twingrad::NumericError("its weights after " + std::to_string(entry.result.losses.size()) +
+                                   " steps are not, bit for bit, those of " + other.result.name);
+    }
+  }
+}
+
+/// A turn while other programs kept the machine busy says little: it is taken again, a few times, whatever its result.
+Turn quiet_turn(Entry& entry, std::int64_t steps) {
+  constexpr double long_turn = 0.5;
+  const auto start = Clock::now();
+  Turn best = turn(entry, steps);
+  const int most = seconds_since(start) > long_turn ? 2 : 4;
+  for (int attempt = 1; attempt < most && best.disturbance > disturbance_limit; ++attempt) {
+    const Turn next = turn(entry, steps);
+    if (next.disturbance < best.disturbance) {
+      best = next;
+    }
+  }
+  return best;
 }
 
 void calibrate(Entry& entry, const Settings& settings) {
   std::int64_t steps = 2;
-  double seconds = turn(entry, steps) * static_cast<double>(steps);
+  double seconds = turn(entry, steps).step_seconds * static_cast<double>(steps);
   while (seconds < settings.repeat_seconds / 2) {
     steps *= 4;
-    seconds = turn(entry, steps) * static_cast<double>(steps);
+    seconds = turn(entry, steps).step_seconds * static_cast<double>(steps);
   }
   const double wanted = static_cast<double>(steps) * settings.repeat_seconds / seconds;
   entry.result.steps = std::max<std::int64_t>(2, static_cast<std::int64_t>(std::ceil(wanted)));
@@ -195,22 +251,45 @@ double own_seconds() {
   return total;
 }
 
+Ceilings measure_ceilings(const Work& work, const Settings& settings) {
+  constexpr double least_copy = 4096;
+  constexpr double most_copy = 128e6;
+  const auto bytes = static_cast<std::int64_t>(std::clamp(step_bytes(work) / 2, least_copy, most_copy));
+  Process process({settings.places.binaries + "/bench_system_ceilings", std::to_string(settings.threads.back()),
+                   std::to_string(bytes)},
+                  environment(settings.threads.back(), settings.folder), settings.folder + "/ceilings.log");
+  const nlohmann::json answer = nlohmann::json::parse(process.read_line(answer_limit));
+  if (answer.contains("error")) {
+    throw twingrad::IoError("the ceilings cannot be measured: " + answer.at("error").get<std::string>());
+  }
+  return {.flops = answer.at("flops"), .copy = answer.at("copy")};
+}
+
 /// All systems of one start take turns: A B C A B C, every second round backwards.
 void take_turns(std::vector<Entry*> alive, const Settings& settings) {
   const auto begin = Clock::now();
   for (int round = 0; round < settings.repeats; ++round) {
     for (Entry* entry : alive) {
-      entry->result.step_seconds.push_back(turn(*entry, entry->result.steps));
+      const Turn taken = quiet_turn(*entry, entry->result.steps);
+      entry->result.step_seconds.push_back(taken.step_seconds);
+      entry->result.cpu_seconds.push_back(taken.cpu_seconds);
+      entry->result.disturbance.push_back(taken.disturbance);
     }
     std::reverse(alive.begin(), alive.end());
     const double per_round = seconds_since(begin) / (round + 1);
-    if (round >= 4 && per_round * (round + 2) > settings.budget_seconds * static_cast<double>(alive.size())) {
+    constexpr int fewest = 5;
+    if (round + 1 >= std::min(fewest, settings.repeats) &&
+        per_round * (round + 2) > settings.budget_seconds * static_cast<double>(alive.size())) {
       break;
     }
   }
 }
 
 }  // namespace
+
+double Ceilings::floor(const Work& work) const {
+  return flops > 0 && copy > 0 ? std::max(step_flops(work) / flops, step_bytes(work) / copy) : 0;
+}
 
 double output_error_limit() {
   return std::sqrt(float32_roundoff * tf32_roundoff);
@@ -252,7 +331,8 @@ WorkResult run_work(const Work& work, const std::vector<SystemSpec>& systems, co
   write_work(work, files.work);
   write_data(work, files.data);
 
-  WorkResult result{.work = work, .entries = {}, .reference_losses = {}};
+  WorkResult result{.work = work, .entries = {}, .ceilings = {}, .reference_losses = {}};
+  result.ceilings = measure_ceilings(work, settings);
   settings.progress(work.name + ": float64");
   const Reference reference = run_reference(work, files, settings);
   result.reference_losses = reference.losses;
@@ -269,6 +349,7 @@ WorkResult run_work(const Work& work, const std::vector<SystemSpec>& systems, co
         start(entry, files, settings);
         if (s == 0) {
           compare_with(reference, entry);
+          compare_bits(entries, entry);
           calibrate(entry, settings);
         }
         alive.push_back(&entry);
@@ -281,6 +362,9 @@ WorkResult run_work(const Work& work, const std::vector<SystemSpec>& systems, co
       entry->process.reset();
     }
   }
+  const Ceilings after = measure_ceilings(work, settings);
+  result.ceilings = {.flops = std::max(result.ceilings.flops, after.flops),
+                     .copy = std::max(result.ceilings.copy, after.copy)};
   for (Entry& entry : entries) {
     result.entries.push_back(std::move(entry.result));
   }

@@ -16,12 +16,12 @@ namespace stepbench {
 struct Settings {
   Places places;
   std::string device = "cpu";
-  int threads = 1;               ///< all of the machine's
-  int starts = 3;                ///< processes of each system, one after another
-  int repeats = 20;              ///< turns of each process
-  double repeat_seconds = 0.05;  ///< how long a turn lasts at least
-  double budget_seconds = 40;    ///< of all turns of one process: bounds the repeats of slow works
-  std::string folder;            ///< for data, logs and compilers' caches
+  std::vector<int> threads = {1};  ///< settings that each system is run with, ascending
+  int starts = 3;                  ///< processes of each system, one after another
+  int repeats = 20;                ///< turns of each process
+  double repeat_seconds = 0.05;    ///< how long a turn lasts at least
+  double budget_seconds = 40;      ///< of all turns of one process: bounds the repeats of slow works
+  std::string folder;              ///< for data, logs and compilers' caches
   std::function<void(const std::string&)> progress = [](const std::string&) {};
 };
 
@@ -35,9 +35,12 @@ struct EntryResult {
   std::string version;
   std::string flags;
   std::string precision;
-  std::int64_t steps = 0;                ///< per turn
-  std::vector<double> step_seconds;      ///< turn after turn, of all starts
-  std::vector<double> ready_seconds;     ///< per start: process started, libraries and data loaded
+  std::int64_t steps = 0;                  ///< per turn
+  std::vector<double> step_seconds;        ///< turn after turn, of all starts
+  std::vector<double> cpu_seconds;         ///< of each turn, per step: processor time of all threads, waiting included
+                                           ///< where threads spin
+  std::vector<double> disturbance;         ///< of each turn: share of its time in which some program waited for a CPU
+  std::vector<double> ready_seconds;       ///< per start: process started, libraries and data loaded
   std::vector<double> first_step_seconds;  ///< per start: the same and the first step done; compilers' caches are empty
                                            ///< at the first start
   std::int64_t peak_memory = 0;
@@ -48,12 +51,23 @@ struct EntryResult {
   std::string failure;      ///< why it has no times; empty when it has
 };
 
+/// What the machine reached in this run, and so the shortest time that the work could take on it.
+struct Ceilings {
+  double flops = 0;                      ///< FLOP/s of a large float32 product on all threads
+  double copy = 0;                       ///< bytes/s, read and written, of a copy as large as what the work moves
+  double floor(const Work& work) const;  ///< seconds of one step; 0 when nothing was measured
+};
+
 struct WorkResult {
   Work work;
   std::vector<EntryResult> entries;
+  Ceilings ceilings;                     ///< the best of before and after
   std::vector<double> reference_losses;  ///< ours in float64
   double foreign_load = 0;               ///< CPUs that other programs kept busy meanwhile
 };
+
+/// A turn that was disturbed more than this is taken again.
+inline constexpr double disturbance_limit = 0.02;
 
 /// Unit roundoff of float32 and TF32; outputs must be nearer to the first than to the second.
 inline constexpr double float32_roundoff = 0x1p-24;

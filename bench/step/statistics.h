@@ -11,9 +11,9 @@ namespace stepbench {
 /// Median and quartiles, and the lowest tenth, which other programs on the machine disturb least.
 struct Spread {
   double median = 0;
-  double low = 0;     ///< first quartile
-  double high = 0;    ///< third quartile
-  double tenth = 0;   ///< first decile
+  double low = 0;    ///< first quartile
+  double high = 0;   ///< third quartile
+  double tenth = 0;  ///< first decile
 };
 
 /// The value below which the share `p` of the values lies, interpolated linearly between neighbours (Hyndman and Fan's

@@ -29,9 +29,8 @@ std::string script(Program program) {
 /// A thread that spins for its share of work keeps a CPU from everybody else, so it is asked whether Python has the
 /// module without importing it.
 bool python_has(const std::string& python, const std::string& module) {
-  const std::string line =
-      "'" + python + "' -c \"import importlib.util, sys; sys.exit(importlib.util.find_spec('" + module +
-      "') is None)\" >/dev/null 2>&1";
+  const std::string line = "'" + python + "' -c \"import importlib.util, sys; sys.exit(importlib.util.find_spec('" +
+                           module + "') is None)\" >/dev/null 2>&1";
   return std::system(line.c_str()) == 0;
 }
 
@@ -54,6 +53,12 @@ const std::vector<SystemSpec>& catalogue() {
        .program = Program::twingrad,
        .mode = "plain",
        .description = "the same once more: what differs is noise",
+       .all_threads = true},
+      {.name = "twingrad-unfused",
+       .role = Role::control,
+       .program = Program::twingrad,
+       .mode = "unfused",
+       .description = "planned, one kernel per op",
        .all_threads = true},
       {.name = "twingrad-op-by-op",
        .role = Role::control,
@@ -167,9 +172,8 @@ std::vector<std::string> command(const SystemSpec& spec, const Places& places, c
   } else {
     words = {places.python, places.peers + "/" + script(spec.program)};
   }
-  for (const std::string& word :
-       {work, data, std::string("--mode"), spec.mode, std::string("--threads"), std::to_string(threads),
-        std::string("--device"), device}) {
+  for (const std::string& word : {work, data, std::string("--mode"), spec.mode, std::string("--threads"),
+                                  std::to_string(threads), std::string("--device"), device}) {
     words.push_back(word);
   }
   return words;

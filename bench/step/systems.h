@@ -21,11 +21,11 @@ struct SystemSpec {
   std::string name;
   Role role;
   Program program;
-  std::string mode;         ///< of the program
-  std::string description;  ///< one line
-  bool one_thread = false;  ///< only on one; others with one and with all
-  bool all_threads = false; ///< only on all
-  std::string work = "";    ///< only for this one; empty: all
+  std::string mode;          ///< of the program
+  std::string description;   ///< one line
+  bool one_thread = false;   ///< only on one; others with one and with all
+  bool all_threads = false;  ///< only on all
+  std::string work = "";     ///< only for this one; empty: all
 };
 
 const std::vector<SystemSpec>& catalogue();

@@ -112,24 +112,25 @@ void write_work(const Work& work, const std::string& path) {
 void write_data(const Work& work, const std::string& path) {
   constexpr std::int64_t seed = 1;
   tg::NamedTensors data;
+  const std::int64_t rows = work.batch * work.batches;
+  // Labels of eight bytes come first: readers then find every tensor aligned.
+  const std::int64_t outputs = work.sizes.back();
+  if (work.loss == "cross_entropy") {
+    const tg::Tensor uniform = tg::random_uniform({rows}, {.key = seed, .stream = 102});
+    data.emplace_back(
+        "y", tg::clamp(uniform * static_cast<double>(outputs), 0, static_cast<double>(outputs) - 1).to(tg::Dtype::i64));
+  } else if (work.loss == "binary_cross_entropy") {
+    data.emplace_back("y", tg::random_bernoulli({rows, 1}, 0.5, {.key = seed, .stream = 102}).to(tg::f32));
+  } else {
+    data.emplace_back("y", tg::random_normal({rows, outputs}, {.key = seed, .stream = 102}));
+  }
+  data.emplace_back("x", tg::random_normal({rows, work.sizes.front()}, {.key = seed, .stream = 101}));
   const tg::nn::Mlp model(work.sizes, {.init = tg::nn::WeightInit::fan_in_uniform, .seed = seed});
   std::size_t layer = 0;
   for (const auto& [name, parameter] : model.named_parameters()) {
     const bool weight = name.ends_with("weight");
     data.emplace_back("layer" + std::to_string(layer) + (weight ? ".weight" : ".bias"), parameter);
     layer += weight ? 0 : 1;
-  }
-  const std::int64_t rows = work.batch * work.batches;
-  data.emplace_back("x", tg::random_normal({rows, work.sizes.front()}, {.key = seed, .stream = 101}));
-  const std::int64_t outputs = work.sizes.back();
-  if (work.loss == "cross_entropy") {
-    const tg::Tensor uniform = tg::random_uniform({rows}, {.key = seed, .stream = 102});
-    data.emplace_back("y", tg::clamp(uniform * static_cast<double>(outputs), 0, static_cast<double>(outputs) - 1)
-                               .to(tg::Dtype::i64));
-  } else if (work.loss == "binary_cross_entropy") {
-    data.emplace_back("y", tg::random_bernoulli({rows, 1}, 0.5, {.key = seed, .stream = 102}).to(tg::f32));
-  } else {
-    data.emplace_back("y", tg::random_normal({rows, outputs}, {.key = seed, .stream = 102}));
   }
   tg::io::save(path, data);
 }
@@ -147,8 +148,7 @@ double step_flops(const Work& work) {
   for (std::size_t l = 1; l < work.sizes.size(); ++l) {
     products += static_cast<double>(work.sizes[l - 1] * work.sizes[l]);
   }
-  return 2.0 * static_cast<double>(work.batch) *
-         (3 * products - static_cast<double>(work.sizes[0] * work.sizes[1]));
+  return 2.0 * static_cast<double>(work.batch) * (3 * products - static_cast<double>(work.sizes[0] * work.sizes[1]));
 }
 
 double step_bytes(const Work& work) {

@@ -1,6 +1,7 @@
 // The limit for `moons`: the step that a C++ programmer writes for this one net, in plain loops with sizes known to the
 // compiler, on one thread, with everything allocated before the first step. Weights lie as (in, out), so that every
-// inner loop runs over neighbouring floats and the compiler vectorises it without reordering a sum.
+// inner loop runs over neighbouring floats; the compiler is told to vectorise just those, without which it is four
+// times slower.
 #include <array>
 #include <cmath>
 
@@ -17,6 +18,7 @@ struct Parameter {
   std::array<float, n> value{}, gradient{}, first{}, second{};
 
   void update(float step_size, float root_correction, float beta1, float beta2, float eps) {
+#pragma omp simd
     for (std::size_t i = 0; i < n; ++i) {
       first[i] = beta1 * first[i] + (1 - beta1) * gradient[i];
       second[i] = beta2 * second[i] + (1 - beta2) * gradient[i] * gradient[i];
@@ -31,14 +33,16 @@ struct Layer {
   Parameter<in * out> weight;
   Parameter<out> bias;
 
-  void forward(const float* x, float* y, std::size_t rows) const {
+  void forward(const float* __restrict x, float* __restrict y, std::size_t rows) const {
     for (std::size_t r = 0; r < rows; ++r) {
       std::array<float, out> sum = bias.value;
       for (std::size_t i = 0; i < in; ++i) {
+#pragma omp simd
         for (std::size_t o = 0; o < out; ++o) {
           sum[o] += x[r * in + i] * weight.value[i * out + o];
         }
       }
+#pragma omp simd
       for (std::size_t o = 0; o < out; ++o) {
         y[r * out + o] = relu && sum[o] < 0 ? 0 : sum[o];
       }
@@ -46,19 +50,23 @@ struct Layer {
   }
 
   /// dx may be null for the first layer.
-  void backward(const float* x, const float* y, float* dy, float* dx, std::size_t rows) {
+  void backward(const float* __restrict x, const float* __restrict y, float* __restrict dy, float* __restrict dx,
+                std::size_t rows) {
     weight.gradient.fill(0);
     bias.gradient.fill(0);
     for (std::size_t r = 0; r < rows; ++r) {
       if (relu) {
+#pragma omp simd
         for (std::size_t o = 0; o < out; ++o) {
           dy[r * out + o] = y[r * out + o] > 0 ? dy[r * out + o] : 0;
         }
       }
+#pragma omp simd
       for (std::size_t o = 0; o < out; ++o) {
         bias.gradient[o] += dy[r * out + o];
       }
       for (std::size_t i = 0; i < in; ++i) {
+#pragma omp simd
         for (std::size_t o = 0; o < out; ++o) {
           weight.gradient[i * out + o] += x[r * in + i] * dy[r * out + o];
         }
@@ -69,6 +77,7 @@ struct Layer {
     }
     std::array<float, in * out> transposed;  // (out, in): the sum over outputs then runs along neighbours, too
     for (std::size_t i = 0; i < in; ++i) {
+#pragma omp simd
       for (std::size_t o = 0; o < out; ++o) {
         transposed[o * in + i] = weight.value[i * out + o];
       }
@@ -76,10 +85,12 @@ struct Layer {
     for (std::size_t r = 0; r < rows; ++r) {
       std::array<float, in> sum{};
       for (std::size_t o = 0; o < out; ++o) {
+#pragma omp simd
         for (std::size_t i = 0; i < in; ++i) {
           sum[i] += dy[r * out + o] * transposed[o * in + i];
         }
       }
+#pragma omp simd
       for (std::size_t i = 0; i < in; ++i) {
         dx[r * in + i] = sum[i];
       }
@@ -91,7 +102,8 @@ class HandwrittenMoons : public bench::System {
  public:
   explicit HandwrittenMoons(const bench::Arguments& arguments) : work_(arguments.work), data_(arguments.data) {
     if (work_.sizes != std::vector<std::int64_t>{2, 16, 16, 1} || work_.loss != "binary_cross_entropy") {
-      throw std::runtime_error("the hand-written step is for 2-16-16-1 with binary_cross_entropy, not for " + work_.name);
+      throw std::runtime_error("the hand-written step is for 2-16-16-1 with binary_cross_entropy, not for " +
+                               work_.name);
     }
     if (arguments.threads != 1) {
       throw std::runtime_error("the hand-written step has one thread");
@@ -108,7 +120,7 @@ class HandwrittenMoons : public bench::System {
   }
 
   nlohmann::json describe() const override {
-    return {{"version", "GCC " __VERSION__}, {"flags", "-O3 -march=native, no -ffast-math"}};
+    return {{"version", "GCC " __VERSION__}, {"flags", "-O3 -march=native -fopenmp-simd, no -ffast-math"}};
   }
 
   void reset() override {
@@ -145,8 +157,10 @@ class HandwrittenMoons : public bench::System {
     layer = {};
     const auto weight = data_.floats(name + ".weight");
     const auto bias = data_.floats(name + ".bias");
+#pragma omp simd
     for (std::size_t o = 0; o < out; ++o) {
       layer.bias.value[o] = bias[o];
+#pragma omp simd
       for (std::size_t i = 0; i < in; ++i) {
         layer.weight.value[i * out + o] = weight[o * in + i];
       }
@@ -157,6 +171,7 @@ class HandwrittenMoons : public bench::System {
   static void store(const Layer<in, out, relu>& layer, std::vector<std::vector<float>>& all) {
     std::vector<float> weight;
     for (std::size_t o = 0; o < out; ++o) {
+#pragma omp simd
       for (std::size_t i = 0; i < in; ++i) {
         weight.push_back(layer.weight.value[i * out + o]);
       }
@@ -223,7 +238,6 @@ class HandwrittenMoons : public bench::System {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return bench::serve(argc, argv, {"plain"}, [](const bench::Arguments& arguments) {
-    return std::make_unique<HandwrittenMoons>(arguments);
-  });
+  return bench::serve(argc, argv, {"plain"},
+                      [](const bench::Arguments& arguments) { return std::make_unique<HandwrittenMoons>(arguments); });
 }

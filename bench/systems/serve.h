@@ -1,5 +1,5 @@
-// The protocol between the driver and a system written in C++ (see bench/README.md, "A system"): one command per line of
-// standard input, one line of JSON per answer.
+// The protocol between the driver and a system written in C++ (see bench/README.md, "A system"): one command per line
+// of standard input, one line of JSON per answer.
 //
 //   int main(int argc, char** argv) {
 //     return bench::serve(argc, argv, {"plain", "op-by-op"}, [](const bench::Arguments& arguments) {
@@ -14,6 +14,7 @@
 #include <charconv>
 #include <chrono>
 #include <cstdint>
+#include <ctime>
 #include <functional>
 #include <iostream>
 #include <memory>
@@ -64,17 +65,25 @@ using MakeSystem = std::function<std::unique_ptr<System>(const Arguments&)>;
 
 /// Caches and lazily made state settle in steps that are not timed.
 inline constexpr std::int64_t warm_up_steps = 2;
+/// Of works with few steps per turn one must do: they are slow.
+inline constexpr std::int64_t few_steps = 8;
 
 inline nlohmann::json run_steps(System& system, std::int64_t count) {
   system.reset();
-  const std::int64_t before = count > 1 ? warm_up_steps : 0;
+  const std::int64_t before = count < 2 ? 0 : count < few_steps ? 1 : warm_up_steps;
   system.step_many(before);
   system.synchronize();
+  const std::clock_t cpu_start = std::clock();  // of all threads
   const auto start = std::chrono::steady_clock::now();
   system.step_many(count);
   system.synchronize();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  return {{"seconds", seconds.count()}, {"steps", count}, {"warm_up", before}, {"loss", system.last_loss()}};
+  const double cpu_seconds = static_cast<double>(std::clock() - cpu_start) / CLOCKS_PER_SEC;
+  return {{"seconds", seconds.count()},
+          {"cpu_seconds", cpu_seconds},
+          {"steps", count},
+          {"warm_up", before},
+          {"loss", system.last_loss()}};
 }
 
 inline nlohmann::json losses_of(System& system, std::int64_t count) {
@@ -134,8 +143,7 @@ inline int serve(int argc, char** argv, const std::vector<std::string>& modes, c
   try {
     const Arguments arguments = parse_arguments(argc, argv, modes);
     const std::unique_ptr<System> system = make(arguments);
-    nlohmann::json ready = {
-        {"ready", true}, {"precision", arguments.work.precision}, {"threads", arguments.threads}};
+    nlohmann::json ready = {{"ready", true}, {"precision", arguments.work.precision}, {"threads", arguments.threads}};
     ready.update(system->describe());
     answer(ready);
     std::string line;

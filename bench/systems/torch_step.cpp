@@ -68,8 +68,7 @@ class TorchStep : public bench::System {
       counts_.push_back(torch::zeros({}, torch::kFloat32));
     }
     adam_ = std::make_unique<torch::optim::Adam>(
-        parameters_,
-        torch::optim::AdamOptions(work_.lr).betas({work_.beta1, work_.beta2}).eps(work_.eps));
+        parameters_, torch::optim::AdamOptions(work_.lr).betas({work_.beta1, work_.beta2}).eps(work_.eps));
     next_ = 0;
   }
 
@@ -132,7 +131,6 @@ class TorchStep : public bench::System {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return bench::serve(argc, argv, {"adam", "fused"}, [](const bench::Arguments& arguments) {
-    return std::make_unique<TorchStep>(arguments);
-  });
+  return bench::serve(argc, argv, {"adam", "fused"},
+                      [](const bench::Arguments& arguments) { return std::make_unique<TorchStep>(arguments); });
 }

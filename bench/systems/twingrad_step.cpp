@@ -1,6 +1,7 @@
 // Our own systems: the training step as a user writes it, and the controls beside it.
 //
 //   plain        the plain loop: graph built anew each step, plan found in the cache
+//   unfused      the control with one kernel per op
 //   op-by-op     the control without plan, arena and in-place writes
 //   float64      the reference that everybody's losses are held against
 #include <omp.h>
@@ -36,6 +37,9 @@ class TwingradStep : public bench::System {
     if (arguments.mode == "op-by-op") {
       tg::set_execution(tg::Execution::op_by_op);
     }
+    if (arguments.mode == "unfused") {
+      tg::set_fusion(false);
+    }
     const tg::NamedTensors data = tg::io::load(arguments.data);
     model_.to(dtype_);
     model_.to(device_);
@@ -61,16 +65,12 @@ class TwingradStep : public bench::System {
     reset();
   }
 
-  nlohmann::json describe() const override {
-    return {{"version", "twingrad"}, {"flags", device_.description()}};
-  }
+  nlohmann::json describe() const override { return {{"version", "twingrad"}, {"flags", device_.description()}}; }
 
   void reset() override {
     model_.load_state(initial_);
-    adam_.emplace(model_.parameters(), tg::optim::AdamOptions{.lr = work_.lr,
-                                                              .beta1 = work_.beta1,
-                                                              .beta2 = work_.beta2,
-                                                              .eps = work_.eps});
+    adam_.emplace(model_.parameters(),
+                  tg::optim::AdamOptions{.lr = work_.lr, .beta1 = work_.beta1, .beta2 = work_.beta2, .eps = work_.eps});
     next_ = 0;
   }
 
@@ -112,7 +112,6 @@ class TwingradStep : public bench::System {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return bench::serve(argc, argv, {"plain", "op-by-op", "float64"}, [](const bench::Arguments& arguments) {
-    return std::make_unique<TwingradStep>(arguments);
-  });
+  return bench::serve(argc, argv, {"plain", "unfused", "op-by-op", "float64"},
+                      [](const bench::Arguments& arguments) { return std::make_unique<TwingradStep>(arguments); });
 }

@@ -20,6 +20,10 @@ std::int64_t elements_of(const Subject& subject) {
   return count;
 }
 
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
 Report check_subjects(const std::function<Subject(Device)>& take_subject, const Options& options) {
   if (options.devices.empty()) {
     throw ArgumentError("check: no device is given; name at least one in Options::devices");
@@ -36,7 +40,9 @@ Report check_subjects(const std::function<Subject(Device)>& take_subject, const 
     DeviceReport found;
     found.device = device.name();
     found.description = device.description();
+    const auto before = std::chrono::steady_clock::now();
     const Isolated isolated = check_isolated(subject, options, lambda, found);
+    found.isolated_seconds = seconds_since(before);
     check_in_situ(subject, options, found);
     if (options.noise_runs > 0) {
       check_end_to_end(subject, isolated, options, found);
@@ -55,7 +61,7 @@ Report check_subjects(const std::function<Subject(Device)>& take_subject, const 
     }
     report.devices.push_back(std::move(found));
   }
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  report.seconds = seconds_since(start);
   return report;
 }
 

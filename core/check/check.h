@@ -38,8 +38,8 @@ enum class Verdict : std::uint8_t {
   in_situ,          ///< right alone, wrong in the plan: aliasing, lifetime, a missing wait
   race,             ///< three runs did not give the same bits
   end_to_end,       ///< every node is right, but the result is further off than rounding explains
-  ill_conditioned,  ///< the result is rounding noise: the graph amplifies it
   not_checked,      ///< nothing could be compared
+  ill_conditioned,  ///< the result is rounding noise: the graph amplifies it; warns, as no device is to blame
   warning,          ///< errors drift in one direction, inside the worst case
   agrees,
 };
@@ -107,6 +107,7 @@ struct DeviceReport {
   std::int64_t kernels_checked = 0;
   std::int64_t elements_checked = 0;
   std::int64_t elements_skipped = 0;
+  double isolated_seconds = 0;  ///< what the isolated tier took
 };
 
 /// A gradient rule against the derivative of its forward formula.
@@ -130,7 +131,7 @@ struct Report {
   double seconds = 0;
 
   Verdict verdict() const;
-  /// Whether nothing was found; warnings agree.
+  /// Whether nothing was found. Warnings agree, and so does an ill-conditioned graph.
   bool agrees() const;
 };
 

@@ -45,11 +45,23 @@ class UlpCounts {
     bin = chosen(bin < 1, whole(1), bin);
     bin = chosen(bin > last, whole(last), bin);
     bin = chosen(error == 0.0, Mask{}, bin);
+    // Nearly all errors are small: those are counted without leaving the registers. A mask that is set is -1.
+    if (!any(bin >= static_cast<std::int64_t>(small_.size()))) {
+      for (std::size_t small = 0; small < small_.size(); ++small) {
+        small_[small] -= bin == static_cast<std::int64_t>(small);
+      }
+      return;
+    }
     for (int l = 0; l < lane_count; ++l) {
       ++counts_[static_cast<std::size_t>(l)][static_cast<std::size_t>(bin[l])];
     }
   }
   void add_to(Comparison& result) const {
+    for (std::size_t bin = 0; bin < small_.size(); ++bin) {
+      for (int l = 0; l < lane_count; ++l) {
+        result.ulps[bin] += small_[bin][l];
+      }
+    }
     for (const auto& lane : counts_) {
       for (std::size_t bin = 0; bin < lane.size(); ++bin) {
         result.ulps[bin] += lane[bin];
@@ -61,6 +73,7 @@ class UlpCounts {
   static constexpr std::int64_t last = 16;
   std::int64_t bits_;
   std::int64_t lowest_;
+  std::array<Mask, 3> small_{};
   std::array<std::array<std::int32_t, last + 1>, lane_count> counts_{};
 };
 
@@ -105,6 +118,7 @@ void compare_piece(const double* actual, const Elements& due, Dtype dtype, doubl
   Doubles squares{};
   Doubles variances{};
   Doubles largest{};
+  std::int64_t equal = 0;
   Doubles worst_ratio = splat(-1);
   Mask worst_at{};
   std::int64_t i = 0;
@@ -123,6 +137,15 @@ void compare_piece(const double* actual, const Elements& due, Dtype dtype, doubl
       continue;
     }
     into.seen.checked += lane_count;
+    if (!any(error != 0.0)) {
+      equal += lane_count;
+      variances += d.variance + d.library * d.library;
+      if (worst_ratio[0] < 0) {
+        worst_ratio[0] = 0;
+        worst_at[0] = i;
+      }
+      continue;
+    }
     largest = larger(largest, error);
     ulps.count(error, d.value);
     squares += error * error;
@@ -138,6 +161,7 @@ void compare_piece(const double* actual, const Elements& due, Dtype dtype, doubl
   into.squares += total(squares);
   into.variances += total(variances);
   ulps.add_to(into.seen);
+  into.seen.ulps[0] += equal;
   for (std::int64_t l = 0; l < lane_count; ++l) {
     into.seen.max_error = std::max(into.seen.max_error, largest[l]);
     if (worst_ratio[l] >= 0) {

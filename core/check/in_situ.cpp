@@ -1,13 +1,16 @@
 // Tier 3, in situ and repeated: the real plan with its arena, reuse and queue. Around every kernel its inputs and its
 // output are copied on the device, in the queue, so that nothing waits that would not wait otherwise. Afterwards each
 // kernel is run again alone on the very inputs it had: other bits mean that the plan, not the kernel, is wrong; and an
-// input that is not what its producer wrote was overwritten or read too early.
+// input that is not what its producer wrote was overwritten or read too early. Where the device runs several ops as one
+// kernel, that plan is run too, and every result that it leaves in memory must have the bits of the ops one by one.
 #include <twingrad/check/subject.h>
 #include <twingrad/graph/runtime.h>
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <memory>
+#include <tuple>
 
 namespace twingrad::check {
 namespace {
@@ -143,6 +146,76 @@ int written_input(const StepRecord& record, Backend& backend) {
   return -1;
 }
 
+/// Results as the fused plan leaves them, by the step that makes them.
+class ResultRecorder final : public PlanObserver {
+ public:
+  explicit ResultRecorder(Device device) : device_(device) {}
+  void begin(Backend& backend, void* arena, std::size_t bytes) override {
+    if (bytes != 0) {
+      backend.copy_from_host(arena, Bytes(bytes, std::byte{0xff}).data(), bytes);
+    }
+  }
+  void before(Backend& /*backend*/, const Plan::Step& /*step*/) override {}
+  void after(Backend& backend, const Plan::Step& step) override {
+    results_[&step] =
+        std::make_unique<Snapshot>(backend, device_, step.call.output.data, Recorder::output_bytes(step.call));
+  }
+  const Snapshot* result(const Plan::Step& step) const {
+    const auto found = results_.find(&step);
+    return found == results_.end() ? nullptr : found->second.get();
+  }
+
+ private:
+  Device device_;
+  std::map<const Plan::Step*, std::unique_ptr<Snapshot>> results_;
+};
+
+/// Which step of another plan for the same graph makes the same result: node, op, and how many of these came before.
+class StepNames {
+ public:
+  using Name = std::tuple<int, const Op*, int>;
+  explicit StepNames(const Plan& plan) {
+    for (const Plan::Step& step : plan.steps) {
+      int number = 0;
+      while (!places_.emplace(Name{step.node, step.call.op, number}, places_.size()).second) {
+        ++number;
+      }
+      names_.push_back({step.node, step.call.op, number});
+    }
+  }
+  const Name& name(std::size_t step) const { return names_[step]; }
+  std::size_t place(const Name& name) const { return places_.at(name); }
+
+ private:
+  std::map<Name, std::size_t> places_;
+  std::vector<Name> names_;
+};
+
+/// Compares what the fused plan leaves in memory with `outputs`, those of `plan`.
+void check_fused(const Subject& subject, const Plan& plan, const std::vector<Bytes>& outputs, Backend& backend,
+                 DeviceReport& report) {
+  Graph graph = subject.graph;
+  graph.fuse = true;
+  const std::shared_ptr<Plan> fused = make_plan(graph);
+  if (fused->launches.size() == fused->steps.size()) {
+    return;
+  }
+  ResultRecorder recorder(subject.device);
+  run_plan(*fused, graph, &recorder);
+  backend.synchronize();
+  const StepNames apart(plan);
+  const StepNames together(*fused);
+  for (std::size_t s = 0; s < fused->steps.size(); ++s) {
+    const Plan::Step& step = fused->steps[s];
+    const Snapshot* result = recorder.result(step);
+    if (result != nullptr && result->host(backend) != outputs[apart.place(together.name(s))]) {
+      NodeResult& node = report.nodes[static_cast<std::size_t>(step.node)];
+      node.note = "a kernel for several ops at once gives other bits than the ops one by one";
+      node.verdict = std::min(node.verdict, Verdict::in_situ);
+    }
+  }
+}
+
 }  // namespace
 
 void check_in_situ(const Subject& subject, const Options& options, DeviceReport& report) {
@@ -198,6 +271,7 @@ void check_in_situ(const Subject& subject, const Options& options, DeviceReport&
     }
     if (repeat == 0) {
       first_outputs = std::move(outputs);
+      check_fused(subject, *plan, first_outputs, device_backend, report);
     }
     if (options.progress) {
       options.progress(static_cast<double>(repeat + 1) / std::max(options.repeats, 1),

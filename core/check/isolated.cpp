@@ -85,24 +85,33 @@ double take(const Elements& due, Dtype dtype, Outcome& outcome) {
 
 /// The expected elements of one node, compared with the device's where there are any. A view has none: it is the same
 /// elements again.
-Outcome outcome_of(const Expectation& expectation, const HostValues* actual, Dtype dtype, double lambda) {
+Outcome outcome_of(Expectation& expectation, const HostValues* actual, Dtype dtype, double lambda) {
   Outcome outcome;
-  outcome.value.resize(static_cast<std::size_t>(expectation.elements()));
   if (!expectation.moves()) {
+    outcome.value.resize(static_cast<std::size_t>(expectation.elements()));
     outcome.sigma.resize(static_cast<std::size_t>(expectation.elements()));
+  } else if (actual == nullptr) {
+    outcome.value = expectation.take_moved();
+    return outcome;
   }
   const auto pieces = static_cast<std::size_t>(expectation.pieces());
   std::vector<double> squares(pieces);
   std::vector<PartialComparison> parts(actual == nullptr ? 0 : pieces);
   for_each_piece(expectation, [&](std::int64_t number, const Elements& due) {
     const auto piece = static_cast<std::size_t>(number);
-    squares[piece] = take(due, dtype, outcome);
+    if (!expectation.moves()) {
+      squares[piece] = take(due, dtype, outcome);
+    }
     if (actual != nullptr) {
       thread_local std::vector<double> got;
-      actual->read(due.begin, due.count, got);
+      got.resize(static_cast<std::size_t>(due.count));
+      actual->read(due.begin, due.count, got.data());
       compare_piece(got.data(), due, dtype, lambda, parts[piece]);
     }
   });
+  if (expectation.moves()) {
+    outcome.value = expectation.take_moved();
+  }
   for (const double sum : squares) {
     outcome.squares += sum;
   }
@@ -121,12 +130,13 @@ Isolated check_isolated(const Subject& subject, const Options& options, double l
   Isolated isolated;
   const std::size_t count = subject.graph.nodes.size();
   HostValues actual;
+  std::vector<std::byte> scratch;
   for (std::size_t i = 0; i < count; ++i) {
     const Node& node = *subject.graph.nodes[i];
     NodeResult result;
     describe_node(subject, i, result);
     if (result.leaf) {
-      isolated.values.push_back(read(Tensor(subject.graph.nodes[i]->shared_from_this())));
+      isolated.values.push_back(read(Tensor(subject.graph.nodes[i]->shared_from_this()), actual));
       isolated.sigma.emplace_back();
       report.nodes.push_back(std::move(result));
       continue;
@@ -137,11 +147,11 @@ Isolated check_isolated(const Subject& subject, const Options& options, double l
     }
     PlacedNode placed;
     if (!result.view) {
-      placed = place_alone(subject, i, isolated.values);
+      placed = place_alone(subject, i, isolated.values, scratch);
       actual.take(placed.output);
     }
     const TensorType type = node.type();
-    const Expectation expectation(*node.op, node.attributes, inputs, type, placed.model);
+    Expectation expectation(*node.op, node.attributes, inputs, type, placed.model);
     Outcome outcome = outcome_of(expectation, result.view ? nullptr : &actual, type.dtype, lambda);
     if (!result.view) {
       if (expectation.elements() == 0) {

@@ -9,6 +9,10 @@
 #include <cstring>
 #include <limits>
 
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
 // Vectors wider than the processor's registers are taken apart; none of them crosses a function that is not inlined.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wpsabi"
@@ -63,11 +67,16 @@ using Mask = std::int64_t __attribute__((vector_size(lane_count * sizeof(std::in
   return Mask{} == Mask{};
 }
 [[gnu::always_inline]] inline bool any(Mask mask) {
+#ifdef __AVX512F__
+  const auto lanes = reinterpret_cast<__m512i>(mask);
+  return _mm512_test_epi64_mask(lanes, lanes) != 0;
+#else
   std::int64_t bits = 0;
   for (int i = 0; i < lane_count; ++i) {
     bits |= mask[i];
   }
   return bits != 0;
+#endif
 }
 [[gnu::always_inline]] inline double total(Doubles x) {
   double sum = 0;

@@ -275,7 +275,8 @@ N operator*(const N& x, const N& y) {
 template <CheckNumber N>
 N operator/(const N& x, const N& y) {
   const value_t<N> quotient = x.value / y.value;
-  const N result = N::binary(x, y, quotient, 1 / y.value, -quotient / y.value, Rounding::current().ulps.divide);
+  const value_t<N> inverse = 1 / y.value;
+  const N result = N::binary(x, y, quotient, inverse, -quotient * inverse, Rounding::current().ulps.divide);
   const double spread = N::spread(y);
   if (y.value == 0 && open_sign(x)) {
     return N::lost(result);
@@ -283,13 +284,14 @@ N operator/(const N& x, const N& y) {
   if (spread == 0) {
     return result;
   }
-  const double relative = spread / static_cast<double>(std::abs(y.value));
+  const auto steepness = static_cast<double>(std::abs(inverse));
+  const double relative = spread * steepness;
   if (!(relative < 0.5)) {
     return N::lost(result);  // the divisor may be 0
   }
   const double second = relative / (1 - relative);
-  return N::widened(result, static_cast<double>(std::abs(quotient)) * relative * second +
-                                N::spread(x) / static_cast<double>(std::abs(y.value)) * second);
+  return N::widened(result,
+                    static_cast<double>(std::abs(quotient)) * relative * second + N::spread(x) * steepness * second);
 }
 template <CheckNumber N>
 N operator-(const N& x) {

@@ -213,6 +213,9 @@ class CaseMaker {
       return batch;
     };
     case_.attributes = {};
+    if (filter_.tf32 && dtype() == Dtype::f32) {
+      case_.attributes.ints = {tf32_bits};
+    }
     add(with(a_batch, m, k), dtype());
     add(with(b_batch, k, n), dtype());
     if (draws_.chance(0.4)) {

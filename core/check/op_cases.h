@@ -21,7 +21,8 @@ namespace twingrad::check {
 enum class Values : std::uint8_t {
   domain,        ///< drawn in the row's domain
   whole,         ///< small whole numbers: sums and products are exact
-  odd,           ///< odd numbers of 12 and 13 bits, which TF32 cannot hold, times small ones
+  odd,           ///< odd numbers of 12 and 13 bits, which TF32 cannot hold, or of all of a 16-bit dtype's bits, times
+                 ///< small ones
   cancellation,  ///< 1e8, 1, -1e8, ...
   positive,      ///< near 1: roundings of sums do not cancel
   outlier,       ///< one 1e30
@@ -65,6 +66,7 @@ struct OpCase {
 struct CaseFilter {
   std::optional<Shape> shape{};  ///< of the first input
   std::optional<Dtype> dtype{};
+  bool tf32 = false;  ///< products of float32 are asked for in TF32
 };
 
 /// The element dtypes that the op takes: its own where it has one, floating-point ones first.

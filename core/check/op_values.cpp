@@ -76,9 +76,15 @@ double one_of_kind(const Op& op, Values values, Dtype dtype, std::int64_t i, std
     case Values::whole:
       return small_whole(op, dtype, draws);
     case Values::odd:
-      if (is_product(op) || which > 0 || range_of(dtype).bits < 24) {
+      if (is_product(op) || which > 0) {
         return is_product(op) ? small_whole(op, dtype, draws)
                               : static_cast<double>(draws.between(1, 3)) * (draws.chance(0.5) ? 1 : -1);
+      }
+      if (const int bits = range_of(dtype).bits; bits < 24) {
+        // From 1 to 2, so that sums of them stay in float16's range.
+        const std::int64_t quarter = std::int64_t{1} << (bits - 2);
+        return std::ldexp(static_cast<double>(2 * (quarter + draws.below(quarter)) + 1), 1 - bits) *
+               (draws.chance(0.5) ? 1 : -1);
       }
       return static_cast<double>(2 * draws.between(0x400, 0xfff) + 1) * (draws.chance(0.5) ? 1 : -1);
     case Values::cancellation: {
@@ -201,7 +207,7 @@ std::string_view name(Values values) {
     case Values::whole:
       return "small whole numbers";
     case Values::odd:
-      return "odd numbers of 12 and 13 bits";
+      return "odd numbers of many bits";
     case Values::cancellation:
       return "cancellation";
     case Values::positive:

@@ -127,7 +127,8 @@ class OpsCheck {
   void run(const Op& op, std::int64_t number) {
     OpCase drawn;
     try {
-      drawn = make_case(op, number, options_.seed, {.shape = options_.shape, .dtype = options_.dtype});
+      drawn = make_case(op, number, options_.seed,
+                        {.shape = options_.shape, .dtype = options_.dtype, .tf32 = options_.tf32});
     } catch (const ArgumentError& error) {
       if (!options_.op.empty()) {
         throw;  // asked for by name
@@ -294,6 +295,9 @@ OpsReport ops(const OpsOptions& options) {
   if (options.only >= 0 && options.op.empty()) {
     throw ArgumentError("one case alone needs the name of its op too");
   }
+  if (options.tf32) {
+    require_precision(Precision::tf32, options.device);
+  }
   const auto start = std::chrono::steady_clock::now();
   OpsCheck check(options);
   if (std::erase(rows, &to_device_op) != 0) {
@@ -310,6 +314,9 @@ OpsReport ops(const OpsOptions& options) {
     }
   }
   OpsReport report = std::move(check.report());
+  if (options.only < 0 && std::ranges::any_of(rows, [](const Op* op) { return op->family == Family::matmul; })) {
+    report.products = product_bits(options.device);
+  }
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }

@@ -7,8 +7,10 @@
 #pragma once
 
 #include <twingrad/check/check.h>
+#include <twingrad/check/product_bits.h>
 #include <twingrad/op.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <functional>
@@ -28,6 +30,8 @@ struct OpsOptions {
   std::string op{};              ///< only this row; empty: all
   std::optional<Shape> shape{};  ///< of the first input; for matmul (..., m, k)
   std::optional<Dtype> dtype{};
+  /// Products of float32 are asked for in TF32. Throws DeviceError where there is none.
+  bool tf32 = false;
   std::int64_t only = -1;  ///< only this case of the row that `op` names
   /// Probability that correct kernels are accused anywhere in the run.
   double false_alarm = 1e-6;
@@ -82,10 +86,13 @@ struct OpsReport {
   std::string worst_use;
   std::map<std::string, std::int64_t> skips;  ///< reason: how often
   std::map<std::pair<std::string, Dtype>, Evidence> evidence;
+  std::vector<ProductBits> products;  ///< which precision products really have; empty unless matmul was checked
   std::vector<OpFailure> failures;
   double seconds = 0;
 
-  bool agrees() const { return failures.empty() && elements > 0; }
+  bool agrees() const {
+    return failures.empty() && elements > 0 && std::ranges::all_of(products, &ProductBits::agrees);
+  }
 };
 
 /// Throws ArgumentError for an unknown op, listing what there is, and DeviceError when the device is not there.

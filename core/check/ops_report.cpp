@@ -168,7 +168,11 @@ std::string to_text(const OpsReport& report) {
   if (!report.worst_use.empty()) {
     out << ": " << report.worst_use;
   }
-  out << "\n  " << short_number(report.seconds) << " s\n";
+  out << '\n';
+  for (const ProductBits& products : report.products) {
+    out << "  products: " << to_string(products) << '\n';
+  }
+  out << "  " << short_number(report.seconds) << " s\n";
   for (const auto& [why, count] : report.skips) {
     out << "  skipped " << check::count(count) << ": " << why << '\n';
   }
@@ -210,6 +214,20 @@ std::string to_json(const OpsReport& report) {
     }
     failures.push_back(std::move(entry));
   }
+  Json products = Json::array();
+  for (const ProductBits& found : report.products) {
+    Json entry{{"precision", std::string(name(found.precision))}, {"agrees", found.agrees()}};
+    if (found.missing.empty()) {
+      entry["declared_bits"] = found.declared;
+      entry["read_of_a"] = found.read_of_a;
+      entry["read_of_b"] = found.read_of_b;
+      entry["lost_addends"] = found.lost_addends;
+      entry["wrong_products"] = found.wrong_products;
+    } else {
+      entry["missing"] = found.missing;
+    }
+    products.push_back(std::move(entry));
+  }
   Json skips = Json::object();
   for (const auto& [why, count] : report.skips) {
     skips[why] = count;
@@ -231,6 +249,7 @@ std::string to_json(const OpsReport& report) {
                   {"worst_ratio", json_number(report.worst_ratio)},
                   {"worst_use", report.worst_use},
                   {"seconds", report.seconds},
+                  {"products", std::move(products)},
                   {"skips", std::move(skips)},
                   {"failures", std::move(failures)}};
   return json.dump(2);

@@ -14,84 +14,93 @@ struct Operand {
   const double* data;
   bool constant;
 
-  [[gnu::always_inline]] TrackedLanes at(std::int64_t i, std::int64_t count) const {
+  template <class Lanes>
+  [[gnu::always_inline]] Lanes at(std::int64_t i, std::int64_t count) const {
     if (constant) {
-      return TrackedLanes(splat(*data));
+      return Lanes(splat(*data));
     }
     if (i + lane_count <= count) {
-      return TrackedLanes(load(data + i));
+      return Lanes(load(data + i));
     }
     double last[lane_count];
     for (std::int64_t l = 0; l < lane_count; ++l) {
       last[l] = data[std::min(i + l, count - 1)];
     }
-    return TrackedLanes(load(last));
+    return Lanes(load(last));
   }
 };
 
-template <class Formula>
-[[gnu::always_inline]] inline TrackedLanes apply_lanes(const TrackedLanes* x, const formulas::Parameters& parameters) {
+template <class Formula, class Lanes>
+[[gnu::always_inline]] inline Lanes apply_lanes(const Lanes* x, const formulas::Parameters& parameters) {
   const auto truth = [&](int j) { return Pass::decide(x[j].value != 0.0); };
   if constexpr (std::is_same_v<Formula, formulas::Where>) {
-    return Formula::template apply<TrackedLanes>(truth(0), x[1], x[2], parameters);
+    return Formula::template apply<Lanes>(truth(0), x[1], x[2], parameters);
   } else if constexpr (Formula::takes == formulas::Takes::bools) {
     if constexpr (Formula::arity == 1) {
-      return TrackedLanes(Formula::template apply<bool>(truth(0), parameters) ? 1 : 0);
+      return Lanes(Formula::template apply<bool>(truth(0), parameters) ? 1 : 0);
     } else {
       const bool first = truth(0);
-      return TrackedLanes(Formula::template apply<bool>(first, truth(1), parameters) ? 1 : 0);
+      return Lanes(Formula::template apply<bool>(first, truth(1), parameters) ? 1 : 0);
     }
   } else if constexpr (Formula::gives == formulas::Gives::boolean) {
-    return TrackedLanes(Formula::template apply<TrackedLanes>(x[0], x[1], parameters) ? 1 : 0);
+    return Lanes(Formula::template apply<Lanes>(x[0], x[1], parameters) ? 1 : 0);
   } else if constexpr (Formula::arity == 1) {
-    return Formula::template apply<TrackedLanes>(x[0], parameters);
+    return Formula::template apply<Lanes>(x[0], parameters);
   } else {
-    return Formula::template apply<TrackedLanes>(x[0], x[1], parameters);
+    return Formula::template apply<Lanes>(x[0], x[1], parameters);
   }
 }
 
-/// apply() for all elements, which may take several passes where it branches.
-template <class Apply>
-[[gnu::always_inline]] inline void for_each_lanes(Elements& into, const Apply& apply) {
-  for (std::int64_t i = 0; i < into.count; i += lane_count) {
-    LanePasses passes;
-    TrackedLanes result;
-    do {
-      passes.begin();
-      passes.keep(apply(i), result);
-    } while (passes.more());
-    put_lanes(result, into, i);
-  }
+/// Eight elements, in several passes where the formula branches.
+template <class Lanes, class Apply>
+[[gnu::always_inline]] inline Lanes passed(const Apply& apply) {
+  LanePasses passes;
+  Lanes result;
+  do {
+    passes.begin();
+    passes.keep(apply(), result);
+  } while (passes.more());
+  return result;
 }
 
 // Everything is drawn into these two, so that what is known of an operand while compiling is known inside a formula.
-template <class Formula>
-[[gnu::flatten]] void elementwise(const Operand* operands, const formulas::Parameters& parameters, Elements& into) {
-  const std::int64_t count = into.count;
-  for_each_lanes(into, [&] [[gnu::always_inline]] (std::int64_t i) {
-    TrackedLanes x[Formula::arity];
+
+template <class Formula, class Lanes>
+[[gnu::flatten, gnu::noinline]] void elementwise(const Operand* operands, const formulas::Parameters& parameters,
+                                                 std::int64_t begin, std::int64_t end, Elements& into) {
+  for (std::int64_t i = begin; i < end; i += lane_count) {
+    Lanes x[Formula::arity];
     for (int j = 0; j < Formula::arity; ++j) {
-      x[j] = operands[j].at(i, count);
+      x[j] = operands[j].template at<Lanes>(i, into.count);
     }
-    return apply_lanes<Formula>(x, parameters);
-  });
+    const Lanes result =
+        passed<Lanes>([&] [[gnu::always_inline]] () { return apply_lanes<Formula, Lanes>(x, parameters); });
+    put_lanes(result, into, i);
+    if (Lanes::left_out(result)) [[unlikely]] {
+      elementwise<Formula, TrackedLanes>(operands, parameters, i, i + lane_count, into);
+    }
+  }
 }
 
-template <class Formula>
-[[gnu::flatten]] void updated(const Operand* operands, Elements& into) {
+template <class Formula, class Lanes>
+[[gnu::flatten, gnu::noinline]] void updated(const Operand* operands, std::int64_t begin, std::int64_t end,
+                                             Elements& into) {
   constexpr int inputs = Formula::arity - 1;
-  TrackedLanes h[Formula::hyperparameters];
+  Lanes h[Formula::hyperparameters];
   for (int j = 0; j < Formula::hyperparameters; ++j) {
-    h[j] = TrackedLanes(splat(operands[inputs].data[j]));
+    h[j] = Lanes(splat(operands[inputs].data[j]));
   }
-  const std::int64_t count = into.count;
-  for_each_lanes(into, [&] [[gnu::always_inline]] (std::int64_t i) {
-    TrackedLanes x[std::size_t{inputs}];
+  for (std::int64_t i = begin; i < end; i += lane_count) {
+    Lanes x[std::size_t{inputs}];
     for (int j = 0; j < inputs; ++j) {
-      x[j] = operands[j].at(i, count);
+      x[j] = operands[j].template at<Lanes>(i, into.count);
     }
-    return Formula::template apply<TrackedLanes>(x, h);
-  });
+    const Lanes result = passed<Lanes>([&] [[gnu::always_inline]] () { return Formula::template apply<Lanes>(x, h); });
+    put_lanes(result, into, i);
+    if (Lanes::left_out(result)) [[unlikely]] {
+      updated<Formula, TrackedLanes>(operands, i, i + lane_count, into);
+    }
+  }
 }
 
 class FormulaSource final : public Expectation::Source {
@@ -105,21 +114,26 @@ class FormulaSource final : public Expectation::Source {
 
   void compute(Elements& into) const override {
     const RoundingScope scope(arithmetic_bits(use_.op, use_.type.dtype, use_.model), use_.model);
+    const bool plain = FloatArithmetic::current();
     if (use_.op.family == Family::update) {
       std::vector<Operand> operands;
       for (const Array<double>* input : use_.inputs) {
         operands.push_back({input->data.data() + (input == use_.inputs.back() ? 0 : into.begin), false});
       }
-      for_formula<formulas::UpdateFormulas>(use_.op.kernel,
-                                            [&]<class Formula>() { updated<Formula>(operands.data(), into); });
+      for_formula<formulas::UpdateFormulas>(use_.op.kernel, [&]<class Formula>() {
+        plain ? updated<Formula, FloatLanes>(operands.data(), 0, into.count, into)
+              : updated<Formula, TrackedLanes>(operands.data(), 0, into.count, into);
+      });
     } else {
       std::vector<std::vector<double>> shown(use_.inputs.size());
       std::vector<Operand> operands;
       for (std::size_t j = 0; j < use_.inputs.size(); ++j) {
         operands.push_back(operand(j, into, shown[j]));
       }
-      for_formula<formulas::Formulas>(
-          use_.op.kernel, [&]<class Formula>() { elementwise<Formula>(operands.data(), parameters_, into); });
+      for_formula<formulas::Formulas>(use_.op.kernel, [&]<class Formula>() {
+        plain ? elementwise<Formula, FloatLanes>(operands.data(), parameters_, 0, into.count, into)
+              : elementwise<Formula, TrackedLanes>(operands.data(), parameters_, 0, into.count, into);
+      });
     }
     round_to_storage(use_, into);
   }

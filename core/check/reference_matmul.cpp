@@ -3,6 +3,8 @@
 #include <twingrad/check/reference_sum.h>
 
 #include <array>
+#include <cmath>
+#include <limits>
 
 namespace twingrad::check {
 
@@ -36,7 +38,12 @@ Dual shortened(const Dual& x, int /*bits*/, const ErrorModel& /*model*/) {
 }
 Tracked shortened(const Tracked& x, int bits, const ErrorModel& model) {
   const RoundingScope scope(bits, one_by_one(model));
-  return Tracked::unary(x, x.value, 1, 0.5);
+  // A whole unit in the last place, not half of one: tensor cores may cut the other bits off instead of rounding.
+  Tracked result = Tracked::unary(x, x.value, 1, 1.0);
+  // Rounded to nearest it may leave the range that it stays in when cut off.
+  const double largest = std::ldexp(2.0 - std::ldexp(1.0, 1 - bits), std::numeric_limits<float>::max_exponent - 1);
+  result.overflow = result.overflow || (std::isfinite(x.value) && std::abs(x.value) > largest);
+  return result;
 }
 
 /// A subnormal operand may count as 0.

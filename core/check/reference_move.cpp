@@ -1,5 +1,6 @@
 // The reference of what moves elements or makes them from nothing: views, indexing, random numbers, copies, casts.
 #include <twingrad/check/reference_interpreter.h>
+#include <twingrad/check/reference_pieces.h>
 #include <twingrad/check/reference_sum.h>
 #include <twingrad/kernels.h>
 #include <twingrad/philox.h>
@@ -33,6 +34,7 @@ void Interpreter<N>::view() {
   N* to = output_.data.data();
   // The last two axes tile by tile: one of them may run along memory, whichever it is.
   constexpr std::int64_t edge = 16;
+  constexpr double nanoseconds = 0.7;
   const int rank = window.shape.size();
   const std::int64_t rows = rank > 1 ? window.shape[rank - 2] : 1;
   const std::int64_t columns = rank > 0 ? window.shape[rank - 1] : 1;
@@ -45,7 +47,9 @@ void Interpreter<N>::view() {
   }
   for_each_element(outer.shape, std::span(&outer, 1), [&](std::int64_t matrix, const auto& offsets) {
     const std::int64_t base = offsets[0];
-    for (std::int64_t r0 = 0; r0 < rows; r0 += edge) {
+    const std::int64_t bands = (rows + edge - 1) / edge;
+    for_each_on(threads_for(rows * columns, nanoseconds), bands, [&](std::int64_t band) {
+      const std::int64_t r0 = band * edge;
       for (std::int64_t c0 = 0; c0 < columns; c0 += edge) {
         for (std::int64_t r = r0; r < std::min(r0 + edge, rows); ++r) {
           for (std::int64_t c = c0; c < std::min(c0 + edge, columns); ++c) {
@@ -53,7 +57,7 @@ void Interpreter<N>::view() {
           }
         }
       }
-    }
+    });
   });
 }
 

@@ -39,6 +39,7 @@ class Moved final : public Expectation::Source {
     std::copy_n(elements_.data.begin() + into.begin, into.count, into.value.begin());
     into.exact = true;
   }
+  std::vector<double> take_all() override { return std::move(elements_.data); }
 
  private:
   Array<double> elements_;
@@ -125,12 +126,11 @@ Expectation::Expectation(const Op& op, const Attributes& attributes, std::span<c
 Expectation::~Expectation() = default;
 
 int Expectation::threads() const {
-  if (pieces_ < 2 || omp_in_parallel() != 0) {
-    return 1;
-  }
-  const double worth = static_cast<double>(elements_) * source_->nanoseconds / nanoseconds_per_thread;
-  const auto most = static_cast<double>(std::min<std::int64_t>(omp_get_max_threads(), pieces_));
-  return std::max(1, static_cast<int>(std::min(worth, most)));
+  return pieces_ < 2 ? 1 : threads_for(elements_, source_->nanoseconds);
+}
+
+std::vector<double> Expectation::take_moved() {
+  return source_ == nullptr ? std::vector<double>() : source_->take_all();
 }
 
 void Expectation::compute(std::int64_t piece, Elements& into) const {
@@ -140,28 +140,44 @@ void Expectation::compute(std::int64_t piece, Elements& into) const {
   source_->compute(into);
 }
 
-void for_each_piece(const Expectation& expectation, const std::function<void(std::int64_t, const Elements&)>& body) {
-  const int threads = expectation.threads();
+int threads_for(std::int64_t count, double nanoseconds) {
+  if (omp_in_parallel() != 0) {
+    return 1;
+  }
+  const double worth = static_cast<double>(count) * nanoseconds / nanoseconds_per_thread;
+  return std::max(1, static_cast<int>(std::min(worth, static_cast<double>(omp_get_max_threads()))));
+}
+
+void for_each_on(int threads, std::int64_t count, const std::function<void(std::int64_t)>& body) {
   std::exception_ptr error;
-#pragma omp parallel num_threads(threads)
-  {
-    Elements elements;
-#pragma omp for schedule(static)
-    for (std::int64_t piece = 0; piece < expectation.pieces(); ++piece) {
-      try {
-        expectation.compute(piece, elements);
-        body(piece, elements);
-      } catch (...) {
+#pragma omp parallel for schedule(static) num_threads(threads)
+  for (std::int64_t i = 0; i < count; ++i) {
+    try {
+      body(i);
+    } catch (...) {
 #pragma omp critical(twingrad_check_error)
-        if (!error) {
-          error = std::current_exception();
-        }
+      if (!error) {
+        error = std::current_exception();
       }
     }
   }
   if (error) {
     std::rethrow_exception(error);
   }
+}
+
+void for_each_range(std::int64_t count, double nanoseconds,
+                    const std::function<void(std::int64_t, std::int64_t)>& body) {
+  const int threads = threads_for(count, nanoseconds);
+  for_each_on(threads, threads, [&](std::int64_t part) { body(count * part / threads, count * (part + 1) / threads); });
+}
+
+void for_each_piece(const Expectation& expectation, const std::function<void(std::int64_t, const Elements&)>& body) {
+  for_each_on(expectation.threads(), expectation.pieces(), [&](std::int64_t piece) {
+    thread_local Elements elements;
+    expectation.compute(piece, elements);
+    body(piece, elements);
+  });
 }
 
 Array<Tracked> listed(const Expectation& expectation, const TensorType& type) {

@@ -34,6 +34,16 @@ struct Elements {
   void set(std::int64_t i, const Tracked& element);
 };
 
+/// How many threads are worth waking up for `count` items of `nanoseconds` each, by a guess.
+int threads_for(std::int64_t count, double nanoseconds);
+
+/// Calls body(i) for i < count on so many threads. The first exception is thrown again.
+void for_each_on(int threads, std::int64_t count, const std::function<void(std::int64_t)>& body);
+
+/// Calls body(begin, end) on ranges that cover [0, count), on several threads where that pays.
+void for_each_range(std::int64_t count, double nanoseconds,
+                    const std::function<void(std::int64_t, std::int64_t)>& body);
+
 class Expectation {
  public:
   /// The arguments of reference(); all of them must outlive this. Throws what reference() throws.
@@ -52,6 +62,8 @@ class Expectation {
   int threads() const;
   /// Fills in one piece. Any number of threads may do so at a time.
   void compute(std::int64_t piece, Elements& into) const;
+  /// All elements of a move, once its pieces are not needed any more.
+  std::vector<double> take_moved();
 
   /// What computes the pieces.
   class Source;

@@ -46,13 +46,13 @@ template <int vectors>
 }
 
 bool all_finite(const std::vector<double>& values) {
-  double largest = 0;
-  bool numbers = true;
-  for (const double x : values) {
-    largest = std::max(largest, std::abs(x));
-    numbers = numbers && x == x;
+  const auto whole_vectors = values.size() / lane_count * lane_count;
+  Mask finite = all_lanes();
+  for (std::size_t i = 0; i < whole_vectors; i += lane_count) {
+    finite &= is_finite(load(values.data() + i));
   }
-  return numbers && largest <= std::numeric_limits<double>::max();
+  return !any(~finite) && std::all_of(values.begin() + static_cast<std::ptrdiff_t>(whole_vectors), values.end(),
+                                      [](double x) { return std::isfinite(x); });
 }
 
 bool all_whole(const std::vector<double>& values) {

@@ -27,6 +27,8 @@ class Expectation::Source {
   virtual ~Source() = default;
   /// Fills in the elements that `into` names.
   virtual void compute(Elements& into) const = 0;
+  /// All elements, of a move only.
+  virtual std::vector<double> take_all() { return {}; }
 
   std::int64_t rows_of = 0;  ///< pieces are whole rows of so many elements; 0: any elements
   double nanoseconds = 4;    ///< a guess for one element
@@ -51,7 +53,8 @@ std::unique_ptr<Expectation::Source> sum_source(const Use& use);
   lanes.exact = false;
   return lanes;
 }
-[[gnu::always_inline]] inline void put_lanes(const TrackedLanes& lanes, Elements& elements, std::int64_t i) {
+template <class A>
+[[gnu::always_inline]] inline void put_lanes(const BasicTrackedLanes<A>& lanes, Elements& elements, std::int64_t i) {
   store(lanes.value, elements.value.data() + i);
   store(lanes.variance, elements.variance.data() + i);
   store(lanes.library, elements.library.data() + i);

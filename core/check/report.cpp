@@ -239,7 +239,7 @@ Verdict Report::verdict() const {
 
 bool Report::agrees() const {
   const Verdict found = verdict();
-  return found == Verdict::agrees || found == Verdict::warning;
+  return found == Verdict::agrees || found == Verdict::warning || found == Verdict::ill_conditioned;
 }
 
 std::string to_text(const Report& report) {

@@ -66,18 +66,25 @@ void require_results(const Subject& subject) {
   }
 }
 
-Tensor leaf_of(const Array<double>& array, Device device) {
+constexpr double move_nanoseconds = 0.5;  ///< of one element from one array to another
+
+Tensor leaf_of(const Array<double>& array, Device device, std::vector<std::byte>& scratch) {
   const Dtype dtype = array.type.dtype;
   if (!array.integers.empty()) {
     return tensor(array.integers, array.type.shape, {.dtype = dtype, .device = device});
   }
   Tensor result;
   visit(dtype, [&]<class T>(Type<T>) {
-    const auto narrowed = std::make_unique_for_overwrite<T[]>(array.data.size());
-    for (std::size_t i = 0; i < array.data.size(); ++i) {
-      narrowed[i] = static_cast<T>(static_cast<compute_t<T>>(array.data[i]));
-    }
-    result = leaf_from_host(narrowed.get(), array.type.shape, dtype, device);
+    scratch.resize(array.data.size() * sizeof(T));
+    for_each_range(array.size(), move_nanoseconds, [&](std::int64_t begin, std::int64_t end) {
+      const double* from = array.data.data();
+      std::byte* to = scratch.data();
+      for (std::int64_t i = begin; i < end; ++i) {
+        const T element = static_cast<T>(static_cast<compute_t<T>>(from[i]));
+        std::memcpy(to + static_cast<std::size_t>(i) * sizeof(T), &element, sizeof(T));
+      }
+    });
+    result = leaf_from_host(scratch.data(), array.type.shape, dtype, device);
   });
   return result;
 }
@@ -139,24 +146,35 @@ Subject take_nodes(const std::vector<Tensor>& tensors, Device device) {
   return subject;
 }
 
-Array<double> read(const Tensor& tensor) {
-  Array<double> result{tensor.node()->type(), tensor.to_vector<double>(), {}};
+Array<double> read(const Tensor& tensor, HostValues& through) {
+  through.take(tensor);
+  Array<double> result{tensor.node()->type(), {}, {}};
+  result.data.resize(static_cast<std::size_t>(tensor.numel()));
+  for_each_range(tensor.numel(), move_nanoseconds, [&](std::int64_t begin, std::int64_t end) {
+    through.read(begin, end - begin, result.data.data() + begin);
+  });
   if (tensor.dtype() == Dtype::i64) {
     result.integers = tensor.to_vector<std::int64_t>();
   }
   return result;
 }
+Array<double> read(const Tensor& tensor) {
+  HostValues values;
+  return read(tensor, values);
+}
 
 std::vector<double> run_alone(const Op& op, const Attributes& attributes, const std::vector<Array<double>>& inputs,
                               const TensorType& type, Device device, const std::source_location& where) {
   std::vector<Tensor> leaves;
+  std::vector<std::byte> scratch;
   for (const Array<double>& input : inputs) {
-    leaves.push_back(leaf_of(input, device));
+    leaves.push_back(leaf_of(input, device, scratch));
   }
   return apply_typed(op, leaves, attributes, type, device, where).to_vector<double>();
 }
 
-PlacedNode place_alone(const Subject& subject, std::size_t node, const std::vector<Array<double>>& values) {
+PlacedNode place_alone(const Subject& subject, std::size_t node, const std::vector<Array<double>>& values,
+                       std::vector<std::byte>& scratch) {
   // Leaves are made once, so that a node with the same input twice has it twice here too.
   std::map<std::size_t, Tensor> made;
   const std::function<Tensor(std::size_t)> input = [&](std::size_t i) -> Tensor {
@@ -168,7 +186,7 @@ PlacedNode place_alone(const Subject& subject, std::size_t node, const std::vect
     const bool is_view = subject.leaf[i] == 0 && shown.op->family == Family::view;
     const Tensor tensor = is_view ? apply_typed(*shown.op, {input(static_cast<std::size_t>(shown.inputs[0]->index))},
                                                 shown.attributes, shown.type(), subject.device, shown.where)
-                                  : leaf_of(values[i], subject.device);
+                                  : leaf_of(values[i], subject.device, scratch);
     return made.emplace(i, tensor).first->second;
   };
   const Node& used = *subject.graph.nodes[node];
@@ -226,15 +244,13 @@ void HostValues::take(const Tensor& tensor) {
   }
 }
 
-void HostValues::read(std::int64_t begin, std::int64_t count, std::vector<double>& into) const {
-  into.resize(static_cast<std::size_t>(count));
+void HostValues::read(std::int64_t begin, std::int64_t count, double* to) const {
   if (!wide_.empty()) {
-    std::copy_n(wide_.begin() + begin, count, into.begin());
+    std::copy_n(wide_.begin() + begin, count, to);
     return;
   }
   visit(dtype_, [&]<class T>(Type<T>) {
     const std::byte* from = bytes_.data() + static_cast<std::size_t>(begin) * sizeof(T);
-    double* to = into.data();
     for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
       T element;
       std::memcpy(&element, from + i * sizeof(T), sizeof(T));

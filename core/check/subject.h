@@ -30,20 +30,19 @@ Subject take_graph(const std::function<std::vector<Tensor>(Device)>& build, Devi
 /// The same without anything that the user asked for: only nodes, of any dtype.
 Subject take_nodes(const std::vector<Tensor>& tensors, Device device);
 
-/// A computed tensor on the host.
-Array<double> read(const Tensor& tensor);
-
 /// The kernel of one node on `device`, given contiguous inputs on the host.
 std::vector<double> run_alone(const Op& op, const Attributes& attributes, const std::vector<Array<double>>& inputs,
                               const TensorType& type, Device device, const std::source_location& where);
 
 /// One node's kernel, with inputs of given values that lie in memory as they do in the graph: a view is a view again of
-/// what it shows. Not run yet.
+/// what it shows. Not run yet. `scratch` is memory for its leaves on the way to the device, for one node after the
+/// other.
 struct PlacedNode {
   Tensor output;
   ErrorModel model;  ///< of the kernel that the plan calls
 };
-PlacedNode place_alone(const Subject& subject, std::size_t node, const std::vector<Array<double>>& values);
+PlacedNode place_alone(const Subject& subject, std::size_t node, const std::vector<Array<double>>& values,
+                       std::vector<std::byte>& scratch);
 
 /// How the device's kernel for this use rounds.
 ErrorModel model_of(const Op& op, const Attributes& attributes, const std::vector<Array<double>>& inputs,
@@ -62,7 +61,7 @@ class HostValues {
   /// Computes `tensor` and copies its elements.
   void take(const Tensor& tensor);
   /// Elements [begin, begin + count). Any number of threads may read at a time.
-  void read(std::int64_t begin, std::int64_t count, std::vector<double>& into) const;
+  void read(std::int64_t begin, std::int64_t count, double* to) const;
 
  private:
   Dtype dtype_ = Dtype::f32;
@@ -72,6 +71,10 @@ class HostValues {
 
 /// "(128, 10) float32".
 std::string describe(const TensorType& type);
+
+/// A computed tensor on the host; `through` lends its memory.
+Array<double> read(const Tensor& tensor, HostValues& through);
+Array<double> read(const Tensor& tensor);
 
 /// Fills report.nodes from the graph, and the isolated tier: every kernel alone against float64. `sigma` and `library`
 /// get, per node and element, what injected noise is drawn from; `values` the float64 value rounded to the dtype.

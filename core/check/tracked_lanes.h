@@ -41,8 +41,34 @@ struct Pass {
   }
 };
 
+/// How lanes round: as the scope says.
+struct AnyArithmetic {
+  static constexpr bool plain_float = false;
+  static double divide() { return Rounding::current().ulps.divide; }
+  static double sqrt() { return Rounding::current().ulps.sqrt; }
+};
+/// As the scope says, too, but it is known while compiling that it says: float32 one by one, with subnormals, quotients
+/// and roots correctly rounded. Lanes that leave the ordinary numbers are marked by `overflow`, to be computed again
+/// with AnyArithmetic; all others come out the same.
+struct FloatArithmetic {
+  static constexpr bool plain_float = true;
+  static constexpr double unit = 0x1p-24;
+  static constexpr double underflow = 0x1p-150;
+  static constexpr double largest = static_cast<double>(std::numeric_limits<float>::max());
+  static constexpr double divide() { return 0.5; }
+  static constexpr double sqrt() { return 0.5; }
+  static bool current() {
+    const Rounding& now = Rounding::current();
+    return now.bits == 24 && now.order_known && now.unit == unit && now.underflow == underflow &&
+           now.largest == largest && now.ulps.divide == divide() && now.ulps.sqrt == sqrt();
+  }
+};
+
 /// Tracked, lane by lane.
-struct TrackedLanes {
+template <class Arithmetic>
+struct BasicTrackedLanes {
+  using TrackedLanes = BasicTrackedLanes;
+
   Doubles value{};
   Doubles variance{};
   Doubles library{};
@@ -51,13 +77,14 @@ struct TrackedLanes {
   /// No lane has an error or is lost. Known while compiling where it holds, so that nothing is computed for it.
   bool exact = true;
 
-  TrackedLanes() = default;
-  explicit TrackedLanes(Doubles values) : value(values) {}
+  BasicTrackedLanes() = default;
+  [[gnu::always_inline]] explicit BasicTrackedLanes(Doubles values) : value(values) {}
   template <class Number>
   requires std::is_arithmetic_v<Number>
-  [[gnu::always_inline]] explicit TrackedLanes(Number number)
-      : value(splat(Rounding::current().bits == 24 ? static_cast<double>(static_cast<float>(number))
-                                                   : static_cast<double>(number))) {}
+  [[gnu::always_inline]] explicit BasicTrackedLanes(Number number)
+      : value(splat(Arithmetic::plain_float || Rounding::current().bits == 24
+                        ? static_cast<double>(static_cast<float>(number))
+                        : static_cast<double>(number))) {}
 
   [[gnu::always_inline]] static TrackedLanes unary(const TrackedLanes& x, Doubles value, Doubles slope, double ulps) {
     return rounded(moved(x, slope), value, ulps, x, x);
@@ -75,7 +102,8 @@ struct TrackedLanes {
     return rounded(result, value, 0.5, x, y);
   }
   [[gnu::always_inline]] static TrackedLanes widened(TrackedLanes result, Doubles extra) {
-    const Doubles added = select((extra > 0.0) & is_finite(result.value), extra, Doubles{});
+    const Doubles added =
+        Arithmetic::plain_float ? extra : select((extra > 0.0) & is_finite(result.value), extra, Doubles{});
     result.library += added;
     result.worst += added;
     result.exact = false;
@@ -86,6 +114,10 @@ struct TrackedLanes {
     result.overflow |= lanes;
     result.exact = false;
     return result;
+  }
+  /// Whether some lane has to be computed again with AnyArithmetic.
+  [[gnu::always_inline]] static bool left_out(const TrackedLanes& result) {
+    return Arithmetic::plain_float && any(result.overflow);
   }
   [[gnu::always_inline]] static void compared(const TrackedLanes& x, const TrackedLanes& y) {
     if (&x == &y || (x.exact && y.exact)) {
@@ -100,15 +132,19 @@ struct TrackedLanes {
   static constexpr double whole_limit = 0x1p24;
 
   [[gnu::always_inline]] static Mask whole(Doubles x) { return (magnitude(x) < whole_limit) & (x == truncated(x)); }
+  /// An operand without error contributes none, however steep the function is.
+  [[gnu::always_inline]] static Doubles times(Doubles size, Doubles error) {
+    return Arithmetic::plain_float ? size * error : select(error == 0.0, Doubles{}, size * error);
+  }
   [[gnu::always_inline]] static TrackedLanes moved(const TrackedLanes& x, Doubles slope) {
     TrackedLanes result;
     if (x.exact) {
       return result;
     }
     const Doubles size = magnitude(slope);
-    result.variance = select(x.variance == 0.0, Doubles{}, size * size * x.variance);
-    result.library = select(x.library == 0.0, Doubles{}, size * x.library);
-    result.worst = select(x.worst == 0.0, Doubles{}, size * x.worst);
+    result.variance = times(size * size, x.variance);
+    result.library = times(size, x.library);
+    result.worst = times(size, x.worst);
     result.overflow = x.overflow;
     result.exact = false;
     return result;
@@ -149,6 +185,32 @@ struct TrackedLanes {
   /// Like Tracked's: `result` has the errors that come from x and y.
   [[gnu::always_inline]] static TrackedLanes rounded(TrackedLanes result, Doubles value, double ulps,
                                                      const TrackedLanes& x, const TrackedLanes& y) {
+    if constexpr (!Arithmetic::plain_float) {
+      return rounded_as_scope(result, value, ulps, x, y);
+    } else {
+      const Doubles size = magnitude(value);
+      // Also false where something is NaN.
+      result.overflow |= ~(size + result.worst <= Arithmetic::largest);
+      Doubles step = larger(Arithmetic::unit * size, splat(Arithmetic::underflow));
+      if (ulps <= 0.5) {
+        Mask kept = in_float(value) == value;
+        if (!result.exact) {
+          kept &= result.worst == 0.0;
+        }
+        step = select(kept, Doubles{}, step);
+      }
+      result.value = value;
+      result.variance += step * step;
+      if (ulps > 0.5) {
+        result.library += (2 * ulps - 1) * step;
+      }
+      result.worst += std::max(2 * ulps, 1.0) * step;
+      result.exact = false;
+      return result;
+    }
+  }
+  [[gnu::always_inline]] static TrackedLanes rounded_as_scope(TrackedLanes result, Doubles value, double ulps,
+                                                              const TrackedLanes& x, const TrackedLanes& y) {
     const Rounding& rounding = Rounding::current();
     result.value = value;
     const Doubles size = magnitude(value);
@@ -203,110 +265,132 @@ struct TrackedLanes {
   }
 };
 
-[[gnu::always_inline]] inline TrackedLanes operator+(const TrackedLanes& x, const TrackedLanes& y) {
-  return TrackedLanes::combined(x, y, x.value + y.value);
+using TrackedLanes = BasicTrackedLanes<AnyArithmetic>;
+using FloatLanes = BasicTrackedLanes<FloatArithmetic>;
+
+template <class A>
+[[gnu::always_inline]] inline BasicTrackedLanes<A> operator+(const BasicTrackedLanes<A>& x,
+                                                             const BasicTrackedLanes<A>& y) {
+  return BasicTrackedLanes<A>::combined(x, y, x.value + y.value);
 }
-[[gnu::always_inline]] inline TrackedLanes operator-(const TrackedLanes& x, const TrackedLanes& y) {
-  return TrackedLanes::combined(x, y, x.value - y.value);
+template <class A>
+[[gnu::always_inline]] inline BasicTrackedLanes<A> operator-(const BasicTrackedLanes<A>& x,
+                                                             const BasicTrackedLanes<A>& y) {
+  return BasicTrackedLanes<A>::combined(x, y, x.value - y.value);
 }
-[[gnu::always_inline]] inline TrackedLanes operator-(const TrackedLanes& x) {
-  TrackedLanes result = x;
+template <class A>
+[[gnu::always_inline]] inline BasicTrackedLanes<A> operator-(const BasicTrackedLanes<A>& x) {
+  BasicTrackedLanes<A> result = x;
   result.value = -x.value;
   return result;
 }
-[[gnu::always_inline]] inline Mask open_sign(const TrackedLanes& x) {
+template <class A>
+[[gnu::always_inline]] inline Mask open_sign(const BasicTrackedLanes<A>& x) {
   return (x.worst > 0.0) & (x.worst >= magnitude(x.value));
 }
 [[gnu::always_inline]] inline Mask is_infinite(Doubles x) {
   return magnitude(x) == std::numeric_limits<double>::infinity();
 }
-[[gnu::always_inline]] inline TrackedLanes operator*(const TrackedLanes& x, const TrackedLanes& y) {
-  TrackedLanes result = TrackedLanes::binary(x, y, x.value * y.value, y.value, x.value, 0.5);
+template <class A>
+[[gnu::always_inline]] inline BasicTrackedLanes<A> operator*(const BasicTrackedLanes<A>& x,
+                                                             const BasicTrackedLanes<A>& y) {
+  BasicTrackedLanes<A> result = BasicTrackedLanes<A>::binary(x, y, x.value * y.value, y.value, x.value, 0.5);
   if (!x.exact && !y.exact) {
-    result = TrackedLanes::widened(result, x.worst * y.worst);
+    result = BasicTrackedLanes<A>::widened(result, x.worst * y.worst);
   }
-  if (!x.exact) {
-    result = TrackedLanes::lost(result, is_infinite(y.value) & open_sign(x));
+  // Of plain floats an infinite factor makes the product one.
+  if (!A::plain_float && !x.exact) {
+    result = BasicTrackedLanes<A>::lost(result, is_infinite(y.value) & open_sign(x));
   }
-  if (!y.exact) {
-    result = TrackedLanes::lost(result, is_infinite(x.value) & open_sign(y));
+  if (!A::plain_float && !y.exact) {
+    result = BasicTrackedLanes<A>::lost(result, is_infinite(x.value) & open_sign(y));
   }
   return result;
 }
-[[gnu::always_inline]] inline TrackedLanes operator/(const TrackedLanes& x, const TrackedLanes& y) {
+template <class A>
+[[gnu::always_inline]] inline BasicTrackedLanes<A> operator/(const BasicTrackedLanes<A>& x,
+                                                             const BasicTrackedLanes<A>& y) {
   const Doubles quotient = x.value / y.value;
-  const Doubles slope_x = x.exact ? Doubles{} : 1.0 / y.value;
-  const Doubles slope_y = y.exact ? Doubles{} : -quotient / y.value;
-  TrackedLanes result = TrackedLanes::binary(x, y, quotient, slope_x, slope_y, Rounding::current().ulps.divide);
+  const Doubles inverse = x.exact && y.exact ? Doubles{} : 1.0 / y.value;
+  BasicTrackedLanes<A> result = BasicTrackedLanes<A>::binary(x, y, quotient, inverse, -quotient * inverse, A::divide());
   Mask open{};
-  if (!x.exact) {
+  if (!A::plain_float && !x.exact) {
     open = (y.value == 0.0) & open_sign(x);
-    result = TrackedLanes::lost(result, open);
+    result = BasicTrackedLanes<A>::lost(result, open);
   }
   if (!y.exact) {
-    const Doubles divisor = magnitude(y.value);
-    const Doubles relative = y.worst / divisor;
+    const Doubles steepness = magnitude(inverse);
+    const Doubles relative = y.worst * steepness;
     const Mask spreads = ~open & (y.worst != 0.0);
     const Mask known = spreads & (relative < 0.5);
-    result = TrackedLanes::lost(result, spreads & ~known);
+    result = BasicTrackedLanes<A>::lost(result, spreads & ~known);
     const Doubles second = relative / (1.0 - relative);
     Doubles extra = magnitude(quotient) * relative * second;
-    extra += x.exact ? Doubles{} : x.worst / divisor * second;
-    result = TrackedLanes::widened(result, select(known, extra, Doubles{}));
+    extra += x.exact ? Doubles{} : x.worst * steepness * second;
+    result = BasicTrackedLanes<A>::widened(result, select(known, extra, Doubles{}));
   }
   return result;
 }
 
-[[gnu::always_inline]] inline bool operator<(const TrackedLanes& x, const TrackedLanes& y) {
-  TrackedLanes::compared(x, y);
+template <class A>
+[[gnu::always_inline]] inline bool operator<(const BasicTrackedLanes<A>& x, const BasicTrackedLanes<A>& y) {
+  BasicTrackedLanes<A>::compared(x, y);
   return Pass::decide(x.value < y.value);
 }
-[[gnu::always_inline]] inline bool operator>(const TrackedLanes& x, const TrackedLanes& y) {
-  TrackedLanes::compared(x, y);
+template <class A>
+[[gnu::always_inline]] inline bool operator>(const BasicTrackedLanes<A>& x, const BasicTrackedLanes<A>& y) {
+  BasicTrackedLanes<A>::compared(x, y);
   return Pass::decide(x.value > y.value);
 }
-[[gnu::always_inline]] inline bool operator<=(const TrackedLanes& x, const TrackedLanes& y) {
-  TrackedLanes::compared(x, y);
+template <class A>
+[[gnu::always_inline]] inline bool operator<=(const BasicTrackedLanes<A>& x, const BasicTrackedLanes<A>& y) {
+  BasicTrackedLanes<A>::compared(x, y);
   return Pass::decide(x.value <= y.value);
 }
-[[gnu::always_inline]] inline bool operator>=(const TrackedLanes& x, const TrackedLanes& y) {
-  TrackedLanes::compared(x, y);
+template <class A>
+[[gnu::always_inline]] inline bool operator>=(const BasicTrackedLanes<A>& x, const BasicTrackedLanes<A>& y) {
+  BasicTrackedLanes<A>::compared(x, y);
   return Pass::decide(x.value >= y.value);
 }
-[[gnu::always_inline]] inline bool operator==(const TrackedLanes& x, const TrackedLanes& y) {
-  TrackedLanes::compared(x, y);
+template <class A>
+[[gnu::always_inline]] inline bool operator==(const BasicTrackedLanes<A>& x, const BasicTrackedLanes<A>& y) {
+  BasicTrackedLanes<A>::compared(x, y);
   return Pass::decide(x.value == y.value);
 }
-[[gnu::always_inline]] inline bool operator!=(const TrackedLanes& x, const TrackedLanes& y) {
-  TrackedLanes::compared(x, y);
+template <class A>
+[[gnu::always_inline]] inline bool operator!=(const BasicTrackedLanes<A>& x, const BasicTrackedLanes<A>& y) {
+  BasicTrackedLanes<A>::compared(x, y);
   return Pass::decide(x.value != y.value);
 }
 
-[[gnu::always_inline]] inline TrackedLanes curved(const TrackedLanes& result, const TrackedLanes& x,
-                                                  Doubles curvature) {
-  return x.exact
-             ? result
-             : TrackedLanes::widened(result, select(x.worst == 0.0, Doubles{}, 0.5 * curvature * x.worst * x.worst));
+template <class A>
+[[gnu::always_inline]] inline BasicTrackedLanes<A> curved(const BasicTrackedLanes<A>& result,
+                                                          const BasicTrackedLanes<A>& x, Doubles curvature) {
+  return x.exact ? result
+                 : BasicTrackedLanes<A>::widened(
+                       result, select(x.worst == 0.0, Doubles{}, 0.5 * curvature * x.worst * x.worst));
 }
-[[gnu::always_inline]] inline TrackedLanes exponential(const TrackedLanes& x, Doubles value, Doubles slope,
-                                                       double ulps) {
-  TrackedLanes result = TrackedLanes::unary(x, value, slope, ulps);
+template <class A>
+[[gnu::always_inline]] inline BasicTrackedLanes<A> exponential(const BasicTrackedLanes<A>& x, Doubles value,
+                                                               Doubles slope, double ulps) {
+  BasicTrackedLanes<A> result = BasicTrackedLanes<A>::unary(x, value, slope, ulps);
   if (!x.exact) {
     const Mask known = x.worst < 1.0;
     const Doubles extra = select((x.worst != 0.0) & known, slope * x.worst * x.worst, Doubles{});
-    result = TrackedLanes::lost(TrackedLanes::widened(result, extra), ~known);
+    result = BasicTrackedLanes<A>::lost(BasicTrackedLanes<A>::widened(result, extra), ~known);
   }
   return result;
 }
-[[gnu::always_inline]] inline TrackedLanes logarithm(const TrackedLanes& x, Doubles value, Doubles distance,
-                                                     double ulps) {
-  TrackedLanes result = TrackedLanes::unary(x, value, 1.0 / distance, ulps);
+template <class A>
+[[gnu::always_inline]] inline BasicTrackedLanes<A> logarithm(const BasicTrackedLanes<A>& x, Doubles value,
+                                                             Doubles distance, double ulps) {
+  BasicTrackedLanes<A> result = BasicTrackedLanes<A>::unary(x, value, 1.0 / distance, ulps);
   if (!x.exact) {
     const Doubles relative = x.worst / magnitude(distance);
     const Mask spreads = x.worst != 0.0;
     const Mask known = spreads & (relative < 0.5);
-    result = TrackedLanes::widened(result, select(known, relative * relative, Doubles{}));
-    result = TrackedLanes::lost(result, spreads & ~known);
+    result = BasicTrackedLanes<A>::widened(result, select(known, relative * relative, Doubles{}));
+    result = BasicTrackedLanes<A>::lost(result, spreads & ~known);
   }
   return result;
 }
@@ -316,62 +400,73 @@ template <class Function>
 [[gnu::always_inline]] inline Doubles called(Doubles x, const Function& function) {
   return for_lanes(Pass::current().active, x, function);
 }
-[[gnu::always_inline]] inline TrackedLanes exp(const TrackedLanes& x) {
+template <class A>
+[[gnu::always_inline]] inline BasicTrackedLanes<A> exp(const BasicTrackedLanes<A>& x) {
   const Doubles y = called(x.value, [](double v) { return std::exp(v); });
   return exponential(x, y, y, Rounding::current().ulps.exp);
 }
-[[gnu::always_inline]] inline TrackedLanes expm1(const TrackedLanes& x) {
+template <class A>
+[[gnu::always_inline]] inline BasicTrackedLanes<A> expm1(const BasicTrackedLanes<A>& x) {
   const Doubles y = called(x.value, [](double v) { return std::expm1(v); });
   const Doubles slope = x.exact ? Doubles{} : called(x.value, [](double v) { return std::exp(v); });
   return exponential(x, y, slope, Rounding::current().ulps.expm1);
 }
-[[gnu::always_inline]] inline TrackedLanes log(const TrackedLanes& x) {
+template <class A>
+[[gnu::always_inline]] inline BasicTrackedLanes<A> log(const BasicTrackedLanes<A>& x) {
   const Doubles y = called(x.value, [](double v) { return std::log(v); });
   return logarithm(x, y, x.value, Rounding::current().ulps.log);
 }
-[[gnu::always_inline]] inline TrackedLanes log1p(const TrackedLanes& x) {
+template <class A>
+[[gnu::always_inline]] inline BasicTrackedLanes<A> log1p(const BasicTrackedLanes<A>& x) {
   const Doubles y = called(x.value, [](double v) { return std::log1p(v); });
   return logarithm(x, y, 1.0 + x.value, Rounding::current().ulps.log1p);
 }
-[[gnu::always_inline]] inline TrackedLanes sqrt(const TrackedLanes& x) {
-  const double ulps = Rounding::current().ulps.sqrt;
+template <class A>
+[[gnu::always_inline]] inline BasicTrackedLanes<A> sqrt(const BasicTrackedLanes<A>& x) {
+  const double ulps = A::sqrt();
   const Doubles y = rooted(x.value);
   if (x.exact) {
-    return TrackedLanes::unary(x, y, Doubles{}, ulps);
+    return BasicTrackedLanes<A>::unary(x, y, Doubles{}, ulps);
   }
   const Mask spreads = x.worst != 0.0;
   const Mask far = ~spreads | (x.worst < 0.01 * x.value);
-  const TrackedLanes result = TrackedLanes::unary(x, y, select(far, 0.5 / y, Doubles{}), ulps);
+  const BasicTrackedLanes<A> result = BasicTrackedLanes<A>::unary(x, y, select(far, 0.5 / y, Doubles{}), ulps);
   // Near 0 the slope says nothing: the ends of what x may be do.
   const Doubles above = rooted(x.value + x.worst) - y;
   const Doubles below = y - rooted(larger(x.value - x.worst, Doubles{}));
   const Mask negative = ~far & ~(x.value >= 0.0);
   const Doubles near_extra = select(negative, Doubles{}, larger(above, below));
   const Doubles far_extra = select(spreads, 0.5 * (0.26 / (x.value * y)) * x.worst * x.worst, Doubles{});
-  return TrackedLanes::lost(TrackedLanes::widened(result, select(far, far_extra, near_extra)), negative);
+  return BasicTrackedLanes<A>::lost(BasicTrackedLanes<A>::widened(result, select(far, far_extra, near_extra)),
+                                    negative);
 }
-[[gnu::always_inline]] inline TrackedLanes sin(const TrackedLanes& x) {
+template <class A>
+[[gnu::always_inline]] inline BasicTrackedLanes<A> sin(const BasicTrackedLanes<A>& x) {
   const Doubles y = called(x.value, [](double v) { return std::sin(v); });
   const Doubles slope = x.exact ? Doubles{} : called(x.value, [](double v) { return std::cos(v); });
-  return curved(TrackedLanes::unary(x, y, slope, Rounding::current().ulps.sin), x, splat(1));
+  return curved(BasicTrackedLanes<A>::unary(x, y, slope, Rounding::current().ulps.sin), x, splat(1));
 }
-[[gnu::always_inline]] inline TrackedLanes cos(const TrackedLanes& x) {
+template <class A>
+[[gnu::always_inline]] inline BasicTrackedLanes<A> cos(const BasicTrackedLanes<A>& x) {
   const Doubles y = called(x.value, [](double v) { return std::cos(v); });
   const Doubles slope = x.exact ? Doubles{} : called(x.value, [](double v) { return std::sin(v); });
-  return curved(TrackedLanes::unary(x, y, slope, Rounding::current().ulps.cos), x, splat(1));
+  return curved(BasicTrackedLanes<A>::unary(x, y, slope, Rounding::current().ulps.cos), x, splat(1));
 }
-[[gnu::always_inline]] inline TrackedLanes tanh(const TrackedLanes& x) {
+template <class A>
+[[gnu::always_inline]] inline BasicTrackedLanes<A> tanh(const BasicTrackedLanes<A>& x) {
   const Doubles y = called(x.value, [](double v) { return std::tanh(v); });
-  return curved(TrackedLanes::unary(x, y, 1.0 - y * y, Rounding::current().ulps.tanh), x, splat(1));
+  return curved(BasicTrackedLanes<A>::unary(x, y, 1.0 - y * y, Rounding::current().ulps.tanh), x, splat(1));
 }
-[[gnu::always_inline]] inline TrackedLanes erf(const TrackedLanes& x) {
+template <class A>
+[[gnu::always_inline]] inline BasicTrackedLanes<A> erf(const BasicTrackedLanes<A>& x) {
   const Doubles y = called(x.value, [](double v) { return std::erf(v); });
   const Doubles slope = x.exact ? Doubles{}
                                 : 2 * std::numbers::inv_sqrtpi_v<double> *
                                       called(-x.value * x.value, [](double v) { return std::exp(v); });
-  return curved(TrackedLanes::unary(x, y, slope, Rounding::current().ulps.erf), x, splat(1));
+  return curved(BasicTrackedLanes<A>::unary(x, y, slope, Rounding::current().ulps.erf), x, splat(1));
 }
-[[gnu::always_inline]] inline TrackedLanes pow(const TrackedLanes& x, const TrackedLanes& y) {
+template <class A>
+[[gnu::always_inline]] inline BasicTrackedLanes<A> pow(const BasicTrackedLanes<A>& x, const BasicTrackedLanes<A>& y) {
   Doubles power{};
   Doubles slope_x{};
   Doubles slope_y{};
@@ -387,7 +482,7 @@ template <class Function>
       }
     }
   }
-  return TrackedLanes::binary(x, y, power, slope_x, slope_y, Rounding::current().ulps.pow);
+  return BasicTrackedLanes<A>::binary(x, y, power, slope_x, slope_y, Rounding::current().ulps.pow);
 }
 
 /// Passes through a formula until every lane has taken its way.
@@ -399,7 +494,8 @@ class LanePasses {
     pass.ambiguous = Mask{};
   }
   /// Takes the lanes that went the way of `result`.
-  [[gnu::always_inline]] void keep(const TrackedLanes& result, TrackedLanes& into) {
+  template <class A>
+  [[gnu::always_inline]] void keep(const BasicTrackedLanes<A>& result, BasicTrackedLanes<A>& into) {
     const Pass& pass = Pass::current();
     into.value = select(pass.active, result.value, into.value);
     into.variance = select(pass.active, result.variance, into.variance);

@@ -1,18 +1,36 @@
-// Holds back what a training step would do: while a CaptureScope lives on this thread, gradients() notes its results
-// and an optimizer's step notes the new values instead of computing them. The cross-check runs the user's own training
-// step this way and gets its whole graph, forward, backward and update.
+// Holds back what a training step would do: while a CaptureScope lives on this thread, gradients() notes its results,
+// an optimizer's step notes the new values instead of computing them, and numbers that change from step to step note
+// how. The cross-check runs the user's own training step this way and gets its whole graph, forward, backward and
+// update; compile() makes a program of it.
 #pragma once
 
+#include <twingrad/random.h>
 #include <twingrad/tensor.h>
 
+#include <functional>
+#include <memory>
 #include <utility>
 #include <vector>
 
 namespace twingrad {
 
 struct Capture {
+  /// A seed taken from a generator, and the literals that hold it.
+  struct Draw {
+    std::weak_ptr<Generator::State> generator;
+    Seed seed;
+    std::vector<std::shared_ptr<Node>> literals;
+  };
+
   std::vector<std::pair<Tensor, Tensor>> gradients;    ///< input and its gradient
   std::vector<std::pair<Tensor, Tensor>> assignments;  ///< handle and its new value
+  std::vector<Draw> draws;                             ///< in order
+  std::vector<std::function<void()>> before;           ///< to be called before a replay: writes literals anew
+  std::vector<std::function<void()>> after;            ///< to be called after each run that succeeded
+  std::vector<Tensor> with_grad;                       ///< leaves that backward() gave a grad()
+  bool refuses_values = false;                         ///< eval() throws
+
+  void note_seed(const Seed& seed, const std::shared_ptr<Node>& literal);
 };
 
 class CaptureScope {
@@ -21,12 +39,25 @@ class CaptureScope {
   CaptureScope(const CaptureScope&) = delete;
   CaptureScope& operator=(const CaptureScope&) = delete;
   ~CaptureScope();
+  Capture& capture() { return capture_; }
   const Capture& capture() const { return capture_; }
   /// The innermost one of this thread, or nullptr.
   static Capture* active();
 
  private:
   Capture capture_;
+  Capture* before_;
+};
+
+/// While one lives, nothing is held back: for what has to be computed on the way.
+class CapturePause {
+ public:
+  CapturePause();
+  CapturePause(const CapturePause&) = delete;
+  CapturePause& operator=(const CapturePause&) = delete;
+  ~CapturePause();
+
+ private:
   Capture* before_;
 };
 

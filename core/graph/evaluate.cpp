@@ -29,7 +29,9 @@ bool has_value(const Node& node) {
   return node.has_value();
 }
 
-std::vector<Node*> collect(const std::vector<NodePtr>& targets) {
+}  // namespace
+
+std::vector<Node*> run_order(const std::vector<NodePtr>& targets) {
   // Targets last: an update may write over a parameter once every other reader has been.
   std::vector<NodePtr> inputs;
   for (const NodePtr& target : targets) {
@@ -50,6 +52,8 @@ std::vector<Node*> collect(const std::vector<NodePtr>& targets) {
   }
   return order;
 }
+
+namespace {
 
 // Where handles or other graphs still need a value, it is kept: they hold references that no edge of this graph
 // explains.
@@ -130,7 +134,7 @@ void evaluate_on_one_device(const std::vector<NodePtr>& targets, Run how,
   if (wanted.empty()) {
     return;
   }
-  std::vector<Node*> nodes = collect(wanted);
+  std::vector<Node*> nodes = run_order(wanted);
   const Graph graph = make_graph(wanted, std::move(nodes), how, assignments);
   run(graph);
   release(graph, how);
@@ -229,8 +233,15 @@ void evaluate_with_waiting(std::vector<NodePtr> targets, Run how,
 
 void eval(const std::vector<Tensor>& tensors) {
   std::vector<NodePtr> targets = nodes_of(tensors);
-  if (std::all_of(targets.begin(), targets.end(), [](const NodePtr& node) { return node->has_value(); })) {
+  const bool ready = std::all_of(targets.begin(), targets.end(), [](const NodePtr& node) { return node->has_value(); });
+  if (ready) {
     return;  // nothing runs, so nothing that waits runs along
+  }
+  if (const Capture* capture = CaptureScope::active(); capture != nullptr && capture->refuses_values) {
+    throw ArgumentError(
+        "compile: a value is asked for (eval, item, to_vector) inside the step, where nothing is computed yet; return "
+        "the "
+        "tensor and look at it outside");
   }
   evaluate_with_waiting(std::move(targets), Run::ask);
 }
@@ -265,7 +276,7 @@ Graph graph_of(const std::vector<Tensor>& tensors) {
   if (targets.empty()) {
     return {};
   }
-  Graph graph = make_graph(targets, collect(targets), Run::ask, {});
+  Graph graph = make_graph(targets, run_order(targets), Run::ask, {});
   graph.fuse = false;
   return graph;
 }

@@ -7,9 +7,9 @@
 
 namespace twingrad {
 
-/// Launches for all steps in order: neighbours that work element by element on one another's results are offered to
-/// the backend as one. Marks the steps whose results need no memory any more as not stored. `kept`: per slot, whether
-/// its value outlives the run.
+/// Orders the steps so that those that work element by element on one another's results stand together, and offers them
+/// to the backend as one. Gives launches for all steps in order; steps whose results need no memory any more are marked
+/// as not stored. `kept`: per slot, whether its value outlives the run.
 std::vector<Plan::Launch> fused_launches(std::vector<Plan::Step>& steps, const std::vector<char>& kept,
                                          Backend& backend);
 

@@ -2,6 +2,7 @@
 #include <twingrad/graph/capture.h>
 #include <twingrad/graph/node.h>
 #include <twingrad/ops.h>
+#include <twingrad/precision.h>
 
 #include <algorithm>
 #include <unordered_map>
@@ -32,6 +33,7 @@ class Reverse {
 
   // Builds the backward nodes. The cotangent of a marked node stays; those between are let go of.
   void run() {
+    const AutocastPause pause;
     for (std::size_t i = 0; i < order_.size(); ++i) {
       refuse_spent(*order_[i]);
       // Nothing flows through constant ops and whole numbers, so what is only reached through them is not needed.
@@ -201,6 +203,9 @@ void Tensor::backward(std::source_location where) const {
     const Tensor gradient = reverse.cotangent(*receiver->node);
     if (gradient.defined()) {
       receiver->grad = receiver->grad.defined() ? add(receiver->grad, gradient) : gradient;
+      if (Capture* capture = CaptureScope::active(); capture != nullptr) {
+        capture->with_grad.emplace_back(receiver);
+      }
     }
   }
 }

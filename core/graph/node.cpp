@@ -1,6 +1,7 @@
 #include <twingrad/autograd.h>
 #include <twingrad/graph/node.h>
 #include <twingrad/graph/runtime.h>
+#include <twingrad/ops/autocast.h>
 
 #include <algorithm>
 #include <atomic>
@@ -135,10 +136,15 @@ std::string describe_use(const Op& op, std::span<const TensorType> inputs, const
 Tensor literal(std::span<const double> values, Dtype dtype, Device device) {
   const std::size_t size = size_of(dtype);
   Tensor result = make_literal(values.size() * size, Shape{static_cast<std::int64_t>(values.size())}, dtype, device);
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    store(values[i], dtype, result.node()->literal.data() + i * size);
-  }
+  write_literal(*result.node(), values);
   return result;
+}
+
+void write_literal(Node& node, std::span<const double> values) {
+  const std::size_t size = size_of(node.dtype);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    store(values[i], node.dtype, node.literal.data() + i * size);
+  }
 }
 
 Tensor literal_scalar(double value, Dtype dtype, Device device) {
@@ -170,6 +176,11 @@ Tensor leaf_from_host(const void* data, const Shape& shape, Dtype dtype, Device 
 }
 
 Tensor apply(const Op& op, std::span<const Operand> operands, Attributes attributes) {
+  std::vector<Operand> cast_operands;
+  if (AutocastScope::active() != nullptr) {
+    cast_operands = autocast(op.family, operands);
+    operands = cast_operands;
+  }
   const std::source_location where =
       WhereScope::current(operands.empty() ? std::source_location::current() : operands.front().where());
   const Tensor* reference = nullptr;

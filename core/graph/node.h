@@ -102,6 +102,8 @@ Tensor apply_typed(const Op& op, std::vector<Tensor> inputs, Attributes attribut
 /// A leaf on `device` of host numbers that rides in the node; shape () for one, (n) for more. At most 8 of 8 bytes.
 Tensor literal(std::span<const double> values, Dtype dtype, Device device);
 Tensor literal_scalar(double value, Dtype dtype, Device device);
+/// Gives a literal of literal() other numbers, as many as it has.
+void write_literal(Node& node, std::span<const double> values);
 /// int64 literal of shape (n): seeds.
 Tensor literal_integers(std::span<const std::int64_t> values, Device device);
 

@@ -23,6 +23,8 @@ struct Graph {
   std::vector<char> donated;  ///< per node: a leaf whose memory the run may overwrite
   Execution mode = Execution::planned;
   bool fuse = false;  ///< whether the device may run several kernels as one
+  /// Bytes from a leaf's buffer to its value beyond the node's own offset; empty: none anywhere.
+  std::vector<std::size_t> shifts = {};
 };
 
 struct Plan {
@@ -67,9 +69,13 @@ struct Plan {
   std::vector<Kept> kept;
   std::size_t arena_bytes = 0;
   std::size_t literal_bytes = 0;
+  /// Keeps its memory from run to run, results included that nobody holds any more.
+  bool resident = false;
 
   /// Room for one run, kept from one to the next.
   struct Workspace {
+    std::unique_ptr<Buffer> arena;
+    std::unique_ptr<Buffer> literals;
     std::vector<std::shared_ptr<Buffer>> owned;  ///< per slot
     std::vector<std::byte*> base;                ///< per slot
     std::vector<std::byte> upload;
@@ -77,6 +83,10 @@ struct Plan {
   };
   Workspace workspace;
 };
+
+/// The nodes that `targets` need in the order of a run, numbered: inputs first, what updates compute last. Throws
+/// ArgumentError when a value that is needed is gone.
+std::vector<Node*> run_order(const std::vector<NodePtr>& targets);
 
 /// The structure of `graph` as words; equal words, equal plans.
 std::vector<std::uint64_t> structure_key(const Graph& graph);

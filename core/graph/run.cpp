@@ -34,20 +34,33 @@ void bind_call(const Plan::Workspace& workspace, Plan::Step& step, const Node& n
   throw NumericError(describe_use(*step.call.op, types, node.where) + error.what());
 }
 
-/// Lets go of results' memory when the run ends, however it does.
+/// The memory of one run. What is not resident goes back when the run ends, however it does.
 class Lease {
  public:
-  explicit Lease(Plan::Workspace& workspace) : workspace_(workspace) {}
+  Lease(Plan& plan, Device device) : plan_(plan) {
+    Plan::Workspace& workspace = plan_.workspace;
+    if (workspace.arena == nullptr) {
+      workspace.arena = std::make_unique<Buffer>(device, plan.arena_bytes);
+      workspace.literals = std::make_unique<Buffer>(device, plan.literal_bytes);
+    }
+  }
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;
   ~Lease() {
-    for (std::shared_ptr<Buffer>& buffer : workspace_.owned) {
-      buffer.reset();
+    Plan::Workspace& workspace = plan_.workspace;
+    for (std::size_t i = 0; i < workspace.owned.size(); ++i) {
+      if (!plan_.resident || plan_.slots[i].kind != Plan::Slot::Kind::own) {
+        workspace.owned[i].reset();
+      }
+    }
+    if (!plan_.resident) {
+      workspace.arena.reset();
+      workspace.literals.reset();
     }
   }
 
  private:
-  Plan::Workspace& workspace_;
+  Plan& plan_;
 };
 
 void bind_slots(Plan& plan, const Graph& graph, std::byte* arena, std::byte* literals) {
@@ -61,7 +74,8 @@ void bind_slots(Plan& plan, const Graph& graph, std::byte* arena, std::byte* lit
     switch (slot.kind) {
       case Plan::Slot::Kind::leaf:
         owned = graph.nodes[static_cast<std::size_t>(slot.node)]->buffer;
-        workspace.base[i] = static_cast<std::byte*>(owned->data);
+        workspace.base[i] = static_cast<std::byte*>(owned->data) +
+                            (graph.shifts.empty() ? 0 : graph.shifts[static_cast<std::size_t>(slot.node)]);
         break;
       case Plan::Slot::Kind::literal: {
         const Node& node = *graph.nodes[static_cast<std::size_t>(slot.node)];
@@ -75,7 +89,9 @@ void bind_slots(Plan& plan, const Graph& graph, std::byte* arena, std::byte* lit
         }
         break;
       case Plan::Slot::Kind::own:
-        owned = std::make_shared<Buffer>(graph.device, slot.bytes);
+        if (owned == nullptr || owned.use_count() > 1) {
+          owned = std::make_shared<Buffer>(graph.device, slot.bytes);
+        }
         workspace.base[i] = static_cast<std::byte*>(owned->data);
         break;
       case Plan::Slot::Kind::fused:
@@ -126,9 +142,9 @@ void run_plan(Plan& plan, const Graph& graph, PlanObserver* observer) {
   const std::lock_guard lock(state.mutex);
   Backend& backend = *state.backend;
 
-  const Buffer arena(graph.device, plan.arena_bytes);
-  const Buffer literals(graph.device, plan.literal_bytes);
-  const Lease lease(plan.workspace);
+  const Lease lease(plan, graph.device);
+  const Buffer& arena = *plan.workspace.arena;
+  const Buffer& literals = *plan.workspace.literals;
   bind_slots(plan, graph, static_cast<std::byte*>(arena.data), static_cast<std::byte*>(literals.data));
   if (observer != nullptr) {
     observer->begin(backend, arena.data, arena.bytes);

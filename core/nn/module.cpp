@@ -31,7 +31,17 @@ void rebind(const Tensor& handle, const Tensor& value) {
 
 Tensor Module::operator()(const Tensor& x, std::source_location where) {
   const WhereScope scope(where);
-  return forward(x);
+  if (!precision_) {
+    return forward(x);
+  }
+  Tensor y;
+  {
+    const AutocastScope autocast(*precision_);
+    y = forward(x);
+  }
+  const AutocastScope* around = AutocastScope::active();
+  const bool outermost = around == nullptr || product_dtype(around->precision()) == Dtype::f32;
+  return outermost && product_dtype(*precision_) == y.dtype() ? y.to(Dtype::f32) : y;
 }
 
 template <class Visit>

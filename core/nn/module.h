@@ -13,10 +13,12 @@
 #pragma once
 
 #include <twingrad/io/named_tensors.h>
+#include <twingrad/precision.h>
 #include <twingrad/tensor.h>
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <source_location>
 #include <string>
 #include <type_traits>
@@ -34,7 +36,8 @@ class Module {
   Module& operator=(Module&&) = default;
   virtual ~Module() = default;
 
-  /// forward(x), whose ops carry the caller's line in errors and reports.
+  /// forward(x), whose ops carry the caller's line in errors and reports and follow precision(). The outermost module
+  /// with a 16-bit precision gives float32, so that the loss is computed in it.
   Tensor operator()(const Tensor& x, std::source_location where = std::source_location::current());
   /// What the module computes. Adds nodes and computes nothing.
   virtual Tensor forward(const Tensor& x) = 0;
@@ -59,6 +62,12 @@ class Module {
   /// Evaluation mode.
   void eval();
   bool training() const { return training_; }
+
+  /// What the products of this module and its children are computed in, from the next call on; a child with a precision
+  /// of its own keeps it. Parameters stay as they are, float32: they are the master weights.
+  void set_precision(Precision precision) { precision_ = precision; }
+  /// What was set; nothing: as the module around this one, and fp32 for the outermost.
+  std::optional<Precision> precision() const { return precision_; }
 
   /// Moves parameters, buffers and gradients; handles and optimizers made before follow. All of them or, when the
   /// device throws, none. Copies at once.
@@ -108,6 +117,7 @@ class Module {
   NamedTensors buffers_;
   std::vector<std::pair<std::string, std::unique_ptr<Module>>> children_;
   bool training_ = true;
+  std::optional<Precision> precision_;
 };
 
 /// While one lives, the module is in evaluation mode; afterwards in the mode it had.

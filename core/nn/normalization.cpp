@@ -35,7 +35,8 @@ BatchNorm1d::BatchNorm1d(std::int64_t features, const BatchNormOptions& options)
   }
 }
 
-Tensor BatchNorm1d::forward(const Tensor& x) {
+Tensor BatchNorm1d::forward(const Tensor& input) {
+  const Tensor x = widened(input);  // once for mean, variance and result
   if (!training()) {
     return batch_norm(x, weight, bias, running_mean, running_var, eps_);
   }

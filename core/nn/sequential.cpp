@@ -13,7 +13,7 @@ Module& Sequential::operator[](std::size_t index) const {
 Tensor Sequential::forward(const Tensor& x) {
   Tensor y = x;
   for (const auto& [name, child] : children()) {
-    y = child->forward(y);
+    y = (*child)(y);
   }
   return y;
 }

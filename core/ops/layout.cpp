@@ -205,7 +205,7 @@ Tensor flatten(Operand x, int first, int last) {
   return reshape(use[0], shape);
 }
 
-constexpr Op permute_row = {
+constexpr Op permute_op = {
     .name = "permute",
     .summary = "axes in another order",
     .infer = infer_permute,
@@ -232,7 +232,7 @@ Tensor permute(Operand x, Axes axes) {
     axes[i] = use.axis(axes[i], use[0].rank());
     in_order = in_order && axes[i] == i;
   }
-  return in_order ? use[0] : apply(permute_row, {use[0]}, {.ints = axes});
+  return in_order ? use[0] : apply(permute_op, {use[0]}, {.ints = axes});
 }
 
 Tensor transpose(Operand x, int axis0, int axis1) {
@@ -346,7 +346,7 @@ Tensor to_device(Operand x, Device device) {
 }
 
 OpRows layout_rows() {
-  return {&reshape_row, &permute_row, &broadcast_to_row, &slice_row, &identity_row, &to_device_op};
+  return {&reshape_row, &permute_op, &broadcast_to_row, &slice_row, &identity_row, &to_device_op};
 }
 
 }  // namespace twingrad

@@ -1,5 +1,6 @@
 // The matrix product, one row for matmul() and linear(). The kernel takes row- or column-major matrices, so the
 // transposes of its gradient cost nothing.
+#include <twingrad/ops/autocast.h>
 #include <twingrad/ops/rows.h>
 #include <twingrad/ops/use.h>
 
@@ -53,11 +54,21 @@ Tensor as_matrix(const Tensor& x) {
   return x.rank() == 2 ? x : reshape(x, {rows_of(x.shape()), x.shape().back()});
 }
 
+/// Whether x shows another tensor with its last two axes swapped.
+bool is_transposed(const Tensor& x) {
+  const Node& node = *x.node();
+  const int last = x.rank() - 1;
+  return node.op == &permute_op && node.attributes.ints[last] == last - 1 && node.attributes.ints[last - 1] == last;
+}
+
 /// `shape` with its last length replaced.
 Shape with_last(Shape shape, std::int64_t length) {
   shape[shape.size() - 1] = length;
   return shape;
 }
+
+/// matmul() with the row's attributes.
+Tensor multiply(const Operand& a, const Operand& b, const Attributes& attributes);
 
 }  // namespace
 
@@ -69,8 +80,13 @@ constexpr Op matmul_row = {
     .summary = "(..., m, k) x (..., k, n) + bias (n) -> (..., m, n)",
     .infer = infer_matmul,
     .gradient = [](const GradientCall& call) -> Gradients {
-      const auto of_a = [&] { return matmul(call.cotangent, transpose(call.inputs[1])); };
-      const auto of_b = [&] { return matmul(transpose(call.inputs[0]), call.cotangent); };
+      const auto of_a = [&] { return multiply(call.cotangent, transpose(call.inputs[1]), call.attributes); };
+      // Of a weight that is used transposed, the gradient is computed transposed: turned back, it lies as the weight.
+      const auto of_b = [&] {
+        return is_transposed(call.inputs[1])
+                   ? transpose(multiply(transpose(call.cotangent), call.inputs[0], call.attributes))
+                   : multiply(transpose(call.inputs[0]), call.cotangent, call.attributes);
+      };
       if (call.inputs.size() == 2) {
         return per_input(call, of_a, of_b);
       }
@@ -93,7 +109,9 @@ constexpr Op matmul_row = {
         },
 };
 
-Tensor matmul(Operand a, Operand b) {
+namespace {
+
+Tensor multiply(const Operand& a, const Operand& b, const Attributes& attributes) {
   const Use use("matmul", {a, b});
   if (use[0].rank() == 0 || use[1].rank() == 0) {
     use.fail<ShapeError>("takes vectors or matrices, not scalars; multiply with *");
@@ -104,9 +122,9 @@ Tensor matmul(Operand a, Operand b) {
   const Tensor right = right_vector ? unsqueeze(use[1], 1) : use[1];
   Tensor result;
   if (left.rank() > 2 && right.rank() == 2 && left.shape().back() == right.size(0)) {
-    result = reshape(apply(matmul_row, {as_matrix(left), right}), with_last(left.shape(), right.size(1)));
+    result = reshape(apply(matmul_row, {as_matrix(left), right}, attributes), with_last(left.shape(), right.size(1)));
   } else {
-    result = apply(matmul_row, {left, right});
+    result = apply(matmul_row, {left, right}, attributes);
   }
   if (right_vector) {
     result = squeeze(result, -1);
@@ -117,9 +135,28 @@ Tensor matmul(Operand a, Operand b) {
   return result;
 }
 
+/// What the scope around the call says, for errors with the line of the call.
+Attributes attributes_of(const char* function, const Operand& operand) {
+  if (operand.is_number() || !operand.tensor().defined()) {
+    return {};  // an error that the shapes' check explains
+  }
+  try {
+    return product_attributes(operand.tensor().device());
+  } catch (const DeviceError& error) {
+    throw DeviceError(std::string(function) + " at " + to_string(WhereScope::current(operand.where())) + ": " +
+                      error.what());
+  }
+}
+
+}  // namespace
+
+Tensor matmul(Operand a, Operand b) {
+  return multiply(autocast_product("matmul", a), autocast_product("matmul", b), attributes_of("matmul", a));
+}
+
 namespace {
 
-Tensor linear_of(const Use& use, const Tensor* bias) {
+Tensor linear_of(const Use& use, const Tensor* bias, const Attributes& attributes) {
   const Tensor& x = use[0];
   const Tensor& weight = use[1];
   use.require_floats();
@@ -131,8 +168,8 @@ Tensor linear_of(const Use& use, const Tensor* bias) {
   }
   const Tensor matrix = as_matrix(x);
   const Tensor turned = transpose(weight);
-  const Tensor result =
-      bias == nullptr ? apply(matmul_row, {matrix, turned}) : apply(matmul_row, {matrix, turned, *bias});
+  const Tensor result = bias == nullptr ? apply(matmul_row, {matrix, turned}, attributes)
+                                        : apply(matmul_row, {matrix, turned, *bias}, attributes);
   return x.rank() == 2 ? result : reshape(result, with_last(x.shape(), weight.size(0)));
 }
 
@@ -142,11 +179,13 @@ Tensor linear(Operand x, Operand weight, Operand bias) {
   if (!bias.is_number() && !bias.tensor().defined()) {
     return linear(x, weight);
   }
-  const Use use("linear", {x, weight, bias});
-  return linear_of(use, &use[2]);
+  const Use use("linear",
+                {autocast_product("linear", x), autocast_product("linear", weight), autocast_product("linear", bias)});
+  return linear_of(use, &use[2], attributes_of("linear", x));
 }
 Tensor linear(Operand x, Operand weight) {
-  return linear_of(Use("linear", {x, weight}), nullptr);
+  return linear_of(Use("linear", {autocast_product("linear", x), autocast_product("linear", weight)}), nullptr,
+                   attributes_of("linear", x));
 }
 
 OpRows matmul_rows() {

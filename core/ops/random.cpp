@@ -1,5 +1,6 @@
 // Rows and functions of the random ops. The seed is data in the graph, so that a new one needs no new plan.
 // Attributes: ints = the output's shape; reals[0] = its dtype.
+#include <twingrad/graph/capture.h>
 #include <twingrad/kernels.h>
 #include <twingrad/ops/rows.h>
 #include <twingrad/ops/use.h>
@@ -34,7 +35,11 @@ Tensor draw(const Op& row, const Shape& shape, Dtype dtype, Seed seed, Device de
     }
   }
   const std::array<std::int64_t, 2> words = {seed.key, seed.stream};
-  return apply(row, {Operand(literal_integers(words, device), where)}, attributes_of(shape, dtype));
+  const Tensor literal = literal_integers(words, device);
+  if (Capture* capture = CaptureScope::active(); capture != nullptr) {
+    capture->note_seed(seed, literal.node());
+  }
+  return apply(row, {Operand(literal, where)}, attributes_of(shape, dtype));
 }
 
 Tensor draw_floats(const Op& row, const Shape& shape, Seed seed, const TensorOptions& options,

@@ -27,6 +27,8 @@ OpRows update_rows();
 
 /// The row of to_device(). The executor copies between devices itself when it meets it.
 extern const Op to_device_op;
+/// Axes in another order; a product's gradient rule looks for it.
+extern const Op permute_op;
 /// The row of contiguous() (Family::copy, Copy::cast, no attributes). The planner inserts it where a kernel needs its
 /// input without gaps.
 extern const Op contiguous_op;

@@ -94,6 +94,11 @@ Tensor update(const Op& row, std::initializer_list<Tensor> tensors, std::initial
   return twingrad::apply(row, operands);
 }
 
+Tensor update(const Op& row, std::initializer_list<Tensor> tensors) {
+  const std::vector<Operand> operands(tensors.begin(), tensors.end());
+  return twingrad::apply(row, operands);
+}
+
 OpRows update_rows() {
   OpRows rows;
   for (const Op& row : table) {

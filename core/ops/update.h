@@ -2,6 +2,7 @@
 // optimizers use it. Hyperparameters are data in the graph, so that a learning rate that changes needs no new plan.
 //
 //   Tensor next = update<formulas::Sgd>({parameter, gradient}, {lr});
+//   Tensor same = update<formulas::Sgd>({parameter, gradient, lr_tensor});      // one literal for many updates
 #pragma once
 
 #include <twingrad/op.h>
@@ -19,6 +20,13 @@ const Op& update_op(int kernel);
 /// `tensors`: the formula's inputs but the last, all of one shape, dtype and device; `hyperparameters`: the last.
 /// Throws ShapeError, DtypeError, DeviceError, and ArgumentError for a wrong count.
 Tensor update(const Op& row, std::initializer_list<Tensor> tensors, std::initializer_list<double> hyperparameters);
+
+/// With the hyperparameters as the last of the tensors.
+Tensor update(const Op& row, std::initializer_list<Tensor> tensors);
+template <class Formula>
+Tensor update(std::initializer_list<Tensor> tensors) {
+  return update(update_op(formulas::index_in<Formula, formulas::UpdateFormulas>::value), tensors);
+}
 
 template <class Formula>
 Tensor update(std::initializer_list<Tensor> tensors, std::initializer_list<double> hyperparameters) {

@@ -1,13 +1,22 @@
+#include <twingrad/ops/autocast.h>
 #include <twingrad/ops/use.h>
 
+#include <span>
 #include <vector>
 
 namespace twingrad {
 
 Use::Use(std::string_view name, std::initializer_list<Operand> operands)
     : name_(name), where_(WhereScope::current(operands.begin()->where())), scope_(where_) {
+  std::vector<Operand> cast_operands;
+  std::span<const Operand> all(operands.begin(), operands.size());
+  if (AutocastScope::active() != nullptr) {
+    // Functions look at shapes and dtypes before their ops do: tensors of several float dtypes are widened up front.
+    cast_operands = autocast(Family::elementwise, all);
+    all = cast_operands;
+  }
   const Tensor* reference = nullptr;
-  for (const Operand& operand : operands) {
+  for (const Operand& operand : all) {
     if (operand.is_number()) {
       continue;
     }
@@ -19,7 +28,7 @@ Use::Use(std::string_view name, std::initializer_list<Operand> operands)
       reference = &operand.tensor();
     }
   }
-  for (const Operand& operand : operands) {
+  for (const Operand& operand : all) {
     is_number_[count_] = operand.is_number();
     if (!operand.is_number()) {
       tensors_[count_] = operand.tensor();

@@ -29,12 +29,17 @@ double Adagrad::initial_buffer_value(std::size_t group) const {
   return options_[group].initial_sum;
 }
 
+Hyperparameters Adagrad::hyperparameters(const Moment& at) const {
+  const Options& options = options_[at.group];
+  const double lr = at.lr / (1.0 + static_cast<double>(at.step - 1) * options.lr_decay);
+  return {{1.0, 1.0}, {lr, options.eps}};
+}
+
 Optimizer::Output Adagrad::update(const Input& in) const {
   const Options& options = options_[in.group];
   const Tensor gradient = add_penalties(in.gradient, in.parameter, options.weight_decay, options.l1);
-  const Tensor sum = twingrad::update<formulas::AccumulateSquare>({in.buffers[0], gradient}, {1.0, 1.0});
-  const double lr = in.lr / (1.0 + static_cast<double>(in.step - 1) * options.lr_decay);
-  return {twingrad::update<formulas::ScaledStep>({in.parameter, gradient, sum}, {lr, options.eps}), {sum}};
+  const Tensor sum = twingrad::update<formulas::AccumulateSquare>({in.buffers[0], gradient, in.hyper[0]});
+  return {twingrad::update<formulas::ScaledStep>({in.parameter, gradient, sum, in.hyper[1]}), {sum}};
 }
 
 }  // namespace twingrad::optim

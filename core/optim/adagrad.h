@@ -28,6 +28,7 @@ class Adagrad : public Optimizer {
  protected:
   std::vector<std::string> buffer_names(std::size_t group) const override;
   double initial_buffer_value(std::size_t group) const override;
+  Hyperparameters hyperparameters(const Moment& moment) const override;
   Output update(const Input& input) const override;
 
  private:

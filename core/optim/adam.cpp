@@ -54,26 +54,28 @@ std::vector<std::string> Adam::buffer_names(std::size_t group) const {
   return names;
 }
 
+Hyperparameters Adam::hyperparameters(const Moment& at) const {
+  const Options& options = options_[at.group];
+  const double decoupled = decay_ == Decay::decoupled ? options.weight_decay : 0.0;
+  const auto t = static_cast<double>(at.step);
+  const double correction1 = 1.0 - std::pow(options.beta1, t);
+  const double correction2 = 1.0 - std::pow(options.beta2, t);
+  return {{options.beta1, 1.0 - options.beta1},
+          {options.beta2, 1.0 - options.beta2},
+          {at.lr / correction1, std::sqrt(correction2), options.eps, at.lr * decoupled}};
+}
+
 Optimizer::Output Adam::update(const Input& in) const {
   const Options& options = options_[in.group];
   const double l2 = decay_ == Decay::l2 ? options.weight_decay : 0.0;
-  const double decoupled = decay_ == Decay::decoupled ? options.weight_decay : 0.0;
   const Tensor gradient = add_penalties(in.gradient, in.parameter, l2, options.l1);
-  const Tensor m =
-      twingrad::update<formulas::Accumulate>({in.buffers[0], gradient}, {options.beta1, 1.0 - options.beta1});
-  const Tensor v =
-      twingrad::update<formulas::AccumulateSquare>({in.buffers[1], gradient}, {options.beta2, 1.0 - options.beta2});
+  const Tensor m = twingrad::update<formulas::Accumulate>({in.buffers[0], gradient, in.hyper[0]});
+  const Tensor v = twingrad::update<formulas::AccumulateSquare>({in.buffers[1], gradient, in.hyper[1]});
   std::vector<Tensor> buffers{m, v};
   if (options.amsgrad) {
     buffers.push_back(maximum(in.buffers[2], v));
   }
-  const auto t = static_cast<double>(in.step);
-  const double correction1 = 1.0 - std::pow(options.beta1, t);
-  const double correction2 = 1.0 - std::pow(options.beta2, t);
-  return {
-      twingrad::update<formulas::Adam>({in.parameter, m, buffers.back()},
-                                       {in.lr / correction1, std::sqrt(correction2), options.eps, in.lr * decoupled}),
-      buffers};
+  return {twingrad::update<formulas::Adam>({in.parameter, m, buffers.back(), in.hyper[2]}), buffers};
 }
 
 }  // namespace twingrad::optim

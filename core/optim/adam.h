@@ -32,6 +32,7 @@ class Adam : public Optimizer {
   Adam(const std::vector<Group>& groups, Decay decay);
 
   std::vector<std::string> buffer_names(std::size_t group) const override;
+  Hyperparameters hyperparameters(const Moment& moment) const override;
   Output update(const Input& input) const override;
 
  private:

@@ -1,5 +1,6 @@
 #include <twingrad/autograd.h>
 #include <twingrad/evaluate.h>
+#include <twingrad/graph/capture.h>
 #include <twingrad/graph/node.h>
 #include <twingrad/ops.h>
 #include <twingrad/optim/optimizer.h>
@@ -22,7 +23,7 @@ Dtype working_dtype(const Tensor& parameter) {
 
 }  // namespace
 
-Optimizer::Optimizer(const BaseGroups& groups) {
+Optimizer::Optimizer(const BaseGroups& groups) : anchor_(std::make_shared<Anchor>(Anchor{this})) {
   std::unordered_set<const detail::TensorImpl*> seen;
   for (const auto& [parameters, lr] : groups) {
     for (const Tensor& parameter : parameters) {
@@ -40,6 +41,21 @@ Optimizer::Optimizer(const BaseGroups& groups) {
   if (slots_.empty()) {
     throw ArgumentError("optimizer: there are no parameters to train");
   }
+}
+
+Optimizer::Optimizer(Optimizer&& other) noexcept
+    : slots_(std::move(other.slots_)),
+      learning_rates_(std::move(other.learning_rates_)),
+      anchor_(std::move(other.anchor_)) {
+  anchor_->optimizer = this;
+}
+
+Optimizer& Optimizer::operator=(Optimizer&& other) noexcept {
+  slots_ = std::move(other.slots_);
+  learning_rates_ = std::move(other.learning_rates_);
+  anchor_ = std::move(other.anchor_);
+  anchor_->optimizer = this;
+  return *this;
 }
 
 std::string Optimizer::title(std::size_t slot) const {
@@ -134,6 +150,7 @@ Tensor Optimizer::initial_buffer(const Slot& slot) const {
 
 // Buffers appear at the first step and follow when a parameter has moved since the last one.
 void Optimizer::prepare_buffers() {
+  const CapturePause pause;
   std::vector<Tensor> fresh;
   for (Slot& slot : slots_) {
     if (slot.buffers.empty()) {
@@ -156,6 +173,57 @@ void Optimizer::prepare_buffers() {
   eval(fresh);
 }
 
+Optimizer::Moment Optimizer::moment(const Slot& slot) const {
+  return {.group = slot.group, .step = slot.steps + 1, .lr = learning_rates_[slot.group]};
+}
+
+const std::vector<Tensor>& Optimizer::literals_for(std::size_t slot, Dtype dtype, std::vector<Literals>& made) const {
+  const Slot& own = slots_[slot];
+  const auto found = std::ranges::find_if(made, [&](const Literals& literals) {
+    const Slot& first = slots_[literals.slot];
+    return first.group == own.group && first.steps == own.steps && literals.dtype == dtype &&
+           first.parameter.device() == own.parameter.device();
+  });
+  if (found != made.end()) {
+    return found->rows;
+  }
+  const Hyperparameters numbers = hyperparameters(moment(own));
+  Literals literals{.slot = slot, .dtype = dtype, .rows = {}};
+  for (std::size_t row = 0; row < numbers.size(); ++row) {
+    literals.rows.push_back(literal(numbers[row], dtype, own.parameter.device()));
+  }
+  return made.emplace_back(std::move(literals)).rows;
+}
+
+void Optimizer::rewrite(const std::vector<Literals>& made) const {
+  for (const Literals& literals : made) {
+    const Hyperparameters numbers = hyperparameters(moment(slots_[literals.slot]));
+    for (std::size_t row = 0; row < numbers.size(); ++row) {
+      write_literal(*literals.rows[row].node(), numbers[row]);
+    }
+  }
+}
+
+// A compiled step writes the numbers of the step to come and counts it afterwards.
+void Optimizer::note_replays(std::vector<Literals> made, std::vector<std::size_t> stepped) {
+  Capture& capture = *CaptureScope::active();
+  const std::weak_ptr<Anchor> anchor = anchor_;
+  capture.before.emplace_back([anchor, literals = std::move(made)] {
+    const auto alive = anchor.lock();
+    if (alive == nullptr) {
+      throw ArgumentError("compiled step: an optimizer that it uses is gone; keep it as long as the step");
+    }
+    alive->optimizer->rewrite(literals);
+  });
+  capture.after.emplace_back([anchor, stepped_slots = std::move(stepped)] {
+    if (const auto alive = anchor.lock(); alive != nullptr) {
+      for (const std::size_t slot : stepped_slots) {
+        ++alive->optimizer->slots_[slot].steps;
+      }
+    }
+  });
+}
+
 void Optimizer::step(std::source_location where) {
   step(grads(parameters()), where);
 }
@@ -166,7 +234,9 @@ void Optimizer::step(std::vector<Tensor> gradients, std::source_location where) 
   check_gradients(gradients);
   prepare_buffers();
   std::vector<std::pair<Tensor, Tensor>> assignments;
-  std::vector<Slot*> stepped;
+  std::vector<std::size_t> stepped;
+  std::vector<Literals> literals;
+  literals.reserve(slots_.size());  // references into it stay
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     Slot& slot = slots_[i];
     if (!gradients[i].defined()) {
@@ -174,22 +244,25 @@ void Optimizer::step(std::vector<Tensor> gradients, std::source_location where) 
     }
     const Dtype dtype = working_dtype(slot.parameter);
     Output output = update({.group = slot.group,
-                            .step = slot.steps + 1,
-                            .lr = learning_rates_[slot.group],
                             .parameter = slot.parameter.to(dtype),
                             .gradient = gradients[i].to(dtype),
-                            .buffers = slot.buffers});
+                            .buffers = slot.buffers,
+                            .hyper = literals_for(i, dtype, literals)});
     assignments.emplace_back(slot.parameter, output.parameter.to(slot.parameter.dtype()));
     for (std::size_t j = 0; j < slot.buffers.size(); ++j) {
       assignments.emplace_back(slot.buffers[j], std::move(output.buffers[j]));
     }
-    stepped.push_back(&slot);
+    stepped.push_back(i);
   }
   // The plan can reuse the memory of whatever no handle holds.
   gradients.clear();
   assign_all(assignments);
-  for (Slot* slot : stepped) {
-    ++slot->steps;
+  if (CaptureScope::active() != nullptr) {
+    note_replays(std::move(literals), std::move(stepped));
+    return;
+  }
+  for (const std::size_t slot : stepped) {
+    ++slots_[slot].steps;
   }
 }
 

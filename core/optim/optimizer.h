@@ -10,6 +10,7 @@
 #pragma once
 
 #include <twingrad/io/named_tensors.h>
+#include <twingrad/optim/hyperparameters.h>
 #include <twingrad/tensor.h>
 
 #include <cstddef>
@@ -35,8 +36,8 @@ class Optimizer {
  public:
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
-  Optimizer(Optimizer&&) = default;
-  Optimizer& operator=(Optimizer&&) = default;
+  Optimizer(Optimizer&& other) noexcept;
+  Optimizer& operator=(Optimizer&& other) noexcept;
   virtual ~Optimizer() = default;
 
   /// One step with these gradients, one per parameter in the order of parameters(). Runs forward, backward and the
@@ -71,14 +72,19 @@ class Optimizer {
   void load_state(const NamedTensors& state);
 
  protected:
-  /// What one parameter's update is computed from: value, gradient and buffers, of one dtype and on one device.
+  /// What one parameter's update is computed from: value, gradient and buffers, of one dtype and on one device, and
+  /// the rows of hyperparameters().
   struct Input {
     std::size_t group;
-    std::int64_t step;  ///< 1 at the first
-    double lr;
     Tensor parameter;
     Tensor gradient;
     const std::vector<Tensor>& buffers;
+    const std::vector<Tensor>& hyper;
+  };
+  struct Moment {
+    std::size_t group;
+    std::int64_t step;  ///< 1 at the first
+    double lr;
   };
   struct Output {
     Tensor parameter;
@@ -113,7 +119,9 @@ class Optimizer {
   virtual std::vector<std::string> buffer_names(std::size_t group) const = 0;
   /// What they hold before the first step.
   virtual double initial_buffer_value(std::size_t /*group*/) const { return 0.0; }
-  /// New parameter and new buffers as nodes not yet computed.
+  /// The numbers of a step. How many there are must depend on the group alone.
+  virtual Hyperparameters hyperparameters(const Moment& moment) const = 0;
+  /// New parameter and new buffers as nodes not yet computed. All that changes from step to step is in `input`.
   virtual Output update(const Input& input) const = 0;
 
  private:
@@ -124,6 +132,21 @@ class Optimizer {
     std::vector<Tensor> buffers;  ///< empty before the first step
   };
 
+  /// The literals of one step that parameters of a group, dtype and device share.
+  struct Literals {
+    std::size_t slot;  ///< the first parameter that uses them
+    Dtype dtype;
+    std::vector<Tensor> rows;
+  };
+  /// Where compiled steps find an optimizer that may be moved or be gone.
+  struct Anchor {
+    Optimizer* optimizer;
+  };
+
+  Moment moment(const Slot& slot) const;
+  const std::vector<Tensor>& literals_for(std::size_t slot, Dtype dtype, std::vector<Literals>& made) const;
+  void rewrite(const std::vector<Literals>& made) const;
+  void note_replays(std::vector<Literals> made, std::vector<std::size_t> stepped);
   std::string title(std::size_t slot) const;
   void check_gradients(const std::vector<Tensor>& gradients) const;
   Tensor initial_buffer(const Slot& slot) const;
@@ -131,6 +154,7 @@ class Optimizer {
 
   std::vector<Slot> slots_;
   std::vector<double> learning_rates_;
+  std::shared_ptr<Anchor> anchor_;
 };
 
 /// The present grad() of each parameter, undefined where there is none; for clipping before step().

@@ -33,28 +33,30 @@ std::vector<std::string> RMSprop::buffer_names(std::size_t group) const {
   return names;
 }
 
+Hyperparameters RMSprop::hyperparameters(const Moment& at) const {
+  const Options& options = options_[at.group];
+  return {{options.alpha, 1.0 - options.alpha}, {at.lr, options.eps}, {options.eps}, {options.momentum, 1.0}, {at.lr}};
+}
+
 Optimizer::Output RMSprop::update(const Input& in) const {
   const Options& options = options_[in.group];
-  const double rest = 1.0 - options.alpha;
   const Tensor gradient = add_penalties(in.gradient, in.parameter, options.weight_decay, options.l1);
-  std::vector<Tensor> buffers{
-      twingrad::update<formulas::AccumulateSquare>({in.buffers[0], gradient}, {options.alpha, rest})};
+  std::vector<Tensor> buffers{twingrad::update<formulas::AccumulateSquare>({in.buffers[0], gradient, in.hyper[0]})};
   if (options.momentum == 0 && !options.centred) {
-    return {twingrad::update<formulas::ScaledStep>({in.parameter, gradient, buffers[0]}, {in.lr, options.eps}),
-            buffers};
+    return {twingrad::update<formulas::ScaledStep>({in.parameter, gradient, buffers[0], in.hyper[1]}), buffers};
   }
   Tensor direction;
   if (options.centred) {
-    buffers.push_back(twingrad::update<formulas::Accumulate>({in.buffers[1], gradient}, {options.alpha, rest}));
-    direction = twingrad::update<formulas::CentredDirection>({gradient, buffers[0], buffers[1]}, {options.eps});
+    buffers.push_back(twingrad::update<formulas::Accumulate>({in.buffers[1], gradient, in.hyper[0]}));
+    direction = twingrad::update<formulas::CentredDirection>({gradient, buffers[0], buffers[1], in.hyper[2]});
   } else {
     direction = gradient / (sqrt(buffers[0]) + options.eps);
   }
   if (options.momentum > 0) {
-    direction = twingrad::update<formulas::Accumulate>({in.buffers.back(), direction}, {options.momentum, 1.0});
+    direction = twingrad::update<formulas::Accumulate>({in.buffers.back(), direction, in.hyper[3]});
     buffers.push_back(direction);
   }
-  return {twingrad::update<formulas::Sgd>({in.parameter, direction}, {in.lr}), buffers};
+  return {twingrad::update<formulas::Sgd>({in.parameter, direction, in.hyper[4]}), buffers};
 }
 
 }  // namespace twingrad::optim

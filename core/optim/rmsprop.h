@@ -29,6 +29,7 @@ class RMSprop : public Optimizer {
 
  protected:
   std::vector<std::string> buffer_names(std::size_t group) const override;
+  Hyperparameters hyperparameters(const Moment& moment) const override;
   Output update(const Input& input) const override;
 
  private:

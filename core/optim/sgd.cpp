@@ -26,19 +26,23 @@ std::vector<std::string> SGD::buffer_names(std::size_t group) const {
   return options_[group].momentum == 0 ? std::vector<std::string>{} : std::vector<std::string>{"momentum"};
 }
 
+Hyperparameters SGD::hyperparameters(const Moment& at) const {
+  const Options& options = options_[at.group];
+  // The buffer starts at 0, so an undamped first step makes it the gradient.
+  const double share = at.step == 1 ? 1.0 : 1.0 - options.dampening;
+  return {{options.momentum, share}, {options.momentum, 1.0}, {at.lr}};
+}
+
 Optimizer::Output SGD::update(const Input& in) const {
   const Options& options = options_[in.group];
   Tensor direction = add_penalties(in.gradient, in.parameter, options.weight_decay, options.l1);
   std::vector<Tensor> buffers;
   if (options.momentum > 0) {
-    // The buffer starts at 0, so an undamped first step makes it the gradient.
-    const double share = in.step == 1 ? 1.0 : 1.0 - options.dampening;
-    buffers.push_back(twingrad::update<formulas::Accumulate>({in.buffers[0], direction}, {options.momentum, share}));
-    direction = options.nesterov
-                    ? twingrad::update<formulas::Accumulate>({buffers[0], direction}, {options.momentum, 1.0})
-                    : buffers[0];
+    buffers.push_back(twingrad::update<formulas::Accumulate>({in.buffers[0], direction, in.hyper[0]}));
+    direction =
+        options.nesterov ? twingrad::update<formulas::Accumulate>({buffers[0], direction, in.hyper[1]}) : buffers[0];
   }
-  return {twingrad::update<formulas::Sgd>({in.parameter, direction}, {in.lr}), buffers};
+  return {twingrad::update<formulas::Sgd>({in.parameter, direction, in.hyper[2]}), buffers};
 }
 
 }  // namespace twingrad::optim

@@ -311,12 +311,19 @@ TEST(Report, TheMostTellingVerdictOfDevicesAndRulesCounts) {
 TEST(Report, WarningsAgreeAndWhatWasNotCheckedDoesNot) {
   EXPECT_TRUE(agreeing().agrees());
   EXPECT_TRUE(warning().agrees());
+  EXPECT_TRUE(ill_conditioned().agrees());
   EXPECT_FALSE(not_checked().agrees());
   EXPECT_FALSE(Report{}.agrees());
-  for (const Report& report :
-       {with_kernel_finding(), with_alias(), with_race(), ill_conditioned(), with_wrong_rule()}) {
+  for (const Report& report : {with_kernel_finding(), with_alias(), with_race(), with_wrong_rule()}) {
     EXPECT_FALSE(report.agrees()) << name(report.verdict());
   }
+}
+
+TEST(Report, WhatWasNotCheckedCountsForMoreThanAnIllConditionedGraph) {
+  Report report = ill_conditioned();
+  report.devices.push_back(not_checked().devices[0]);
+  EXPECT_EQ(report.verdict(), Verdict::not_checked);
+  EXPECT_FALSE(report.agrees());
 }
 
 TEST(Report, EveryVerdictHasItsOwnName) {

@@ -175,6 +175,36 @@ TEST(StepCheckTest, TellsACancelledValueFromOneThatIsZero) {
   EXPECT_EQ(verdict_of(3e-8), Verdict::ill_conditioned);
 }
 
+// A bias in front of a batch normalisation matters to a tiny penalty alone, so that its gradient is mostly rounding
+// noise. That warns, and names the node; it is no disagreement.
+TEST(StepCheckTest, AnIllConditionedGradientWarns) {
+  const Report report = step([](Device device) {
+    const Tensor x = random_normal({32, 5}, {.key = 1, .stream = 1}, {.device = device});
+    Tensor w = random_normal({5, 4}, {.key = 1, .stream = 2}, {.device = device});
+    Tensor bias = random_normal({4}, {.key = 1, .stream = 3}, {.device = device});
+    const Tensor y = random_normal({32, 4}, {.key = 1, .stream = 4}, {.device = device});
+    for (const Tensor& value : {x, w, bias, y}) {
+      value.eval();
+    }
+    bias.requires_grad(true).label("bias");
+    const Tensor hidden = matmul(x, w) + bias;
+    const Tensor centred = hidden - mean(hidden, {.axes = {0}, .keepdim = true});
+    const Tensor normal = centred / sqrt(mean(square(centred), {.axes = {0}, .keepdim = true}) + 1e-5);
+    const Tensor loss = mean(square(normal - y)) + 1e-9 * sum(bias);
+    gradients(loss, {bias});
+    return loss;
+  });
+  EXPECT_EQ(report.verdict(), Verdict::ill_conditioned) << report;
+  EXPECT_TRUE(report.agrees());
+  const std::vector<ResultCheck>& results = report.devices[0].results;
+  const auto found = std::find_if(results.begin(), results.end(),
+                                  [](const ResultCheck& result) { return result.verdict == Verdict::ill_conditioned; });
+  ASSERT_NE(found, results.end());
+  EXPECT_EQ(found->name, "gradient of bias");
+  EXPECT_NE(found->amplifier.find("step_test.cpp"), std::string::npos) << found->amplifier;
+  EXPECT_NE(to_text(report).find(found->amplifier), std::string::npos);
+}
+
 TEST(StepCheckTest, RefusesWhatIsNoStep) {
   EXPECT_THROW(step([](Device device) { return ones({3}, {.device = device}); }), ArgumentError);
   EXPECT_THROW(step(train_step, {.devices = {}}), ArgumentError);

@@ -3,6 +3,16 @@ program_test(ops crosscheck EXIT 0 OUTPUT "^agrees: cpu" ARGS ops --cases 100 --
 program_test(one_op crosscheck EXIT 0 OUTPUT "12 cases" ARGS ops --op matmul --shape 33,7 --dtype float64 --cases 12)
 program_test(regression crosscheck EXIT 0 OUTPUT "agrees with float64" ARGS step --model regression --html page.html)
 program_test(moons crosscheck EXIT 0 OUTPUT "agrees with float64" ARGS step --model moons --depth 3)
+program_test(time crosscheck EXIT 0 OUTPUT "isolated tier: .* float64 steps of" ARGS step --model mlp --time)
+program_test(no_time crosscheck EXIT 2 ERROR "of mlp on the CPU only" ARGS step --model moons --time)
+program_test(bf16 crosscheck EXIT 0 OUTPUT "precision bf16: products in bfloat16" ARGS step --model moons --precision bf16)
+program_test(fp16 crosscheck EXIT 0 OUTPUT "precision fp16: products in float16" ARGS step --model moons --precision fp16)
+program_test(products crosscheck EXIT 0 OUTPUT "bf16 reads 8 bits .8 declared., sums in float32"
+             ARGS ops --op matmul --dtype bfloat16 --cases 12)
+program_test(no_tf32 crosscheck EXIT 2 ERROR "the CPU has no TF32" ARGS step --model moons --precision tf32)
+program_test(no_tf32_products crosscheck EXIT 2 ERROR "the CPU has no TF32" ARGS ops --op matmul --tf32)
+program_test(unknown_precision crosscheck EXIT 2 ERROR "no precision 'fp8'; there are fp32"
+             ARGS step --model moons --precision fp8)
 program_test(depth crosscheck EXIT 0 OUTPUT "^ +64 " ARGS depth)
 program_test(unknown_op crosscheck EXIT 2 ERROR "no op 'conv9d'; there are neg" ARGS ops --op conv9d)
 program_test(unknown_dtype crosscheck EXIT 2 ERROR "there are float32" ARGS ops --dtype float8)

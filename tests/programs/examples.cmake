@@ -16,6 +16,11 @@ program_test(runs quickstart EXIT 0 OUTPUT "accuracy on (cpu|cuda:0): (0\\.9|1)"
 program_test(digits mlp EXIT 0 OUTPUT "samples/s" ARGS --data digits ${tiny})
 program_test(csv mlp EXIT 0 OUTPUT "test accuracy" ARGS --data ${data}/digits.csv.gz --test-fraction 0.5 ${tiny})
 program_test(check mlp EXIT 0 OUTPUT "float64" ARGS --data digits --check ${tiny})
+program_test(bf16 mlp EXIT 0 OUTPUT "precision bf16: products in bfloat16" ARGS --data digits --precision bf16 ${tiny})
+program_test(fp16 mlp EXIT 0 OUTPUT "loss scale [0-9]+, [0-9]+ of [0-9]+ steps skipped"
+             ARGS --data digits --precision fp16 ${tiny})
+program_test(no_tf32 mlp EXIT 1 ERROR "the CPU has no TF32" ARGS --data digits --precision tf32 ${tiny})
+program_test(unknown_precision mlp EXIT 1 ERROR "'int4'.*bf16" ARGS --data digits --precision int4 ${tiny})
 program_test(runs mlp EXIT 0 OUTPUT "median" ARGS --data digits --runs 2 ${tiny})
 program_test(help mlp EXIT 0 OUTPUT "--device" ARGS --help)
 

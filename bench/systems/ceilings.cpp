@@ -1,0 +1,100 @@
+// What this machine reaches at most, measured in the same run as the training steps: a large float32 product through
+// oneDNN, and a memory copy of a given size. Floors are computed from these, not from a data sheet.
+//
+//   bench_system_ceilings 2 1048576          # threads, bytes to copy; prints {"flops": ..., "copy": ...}
+#include <omp.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <vector>
+
+#include "bench/systems/serve.h"
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// Seconds of the fastest of several runs of at least `least` seconds together; `body` runs `count` times.
+template <class Body>
+double fastest(double least, const Body& body) {
+  double best = INFINITY;
+  double total = 0;
+  for (int run = 0; run < 5 || total < least; ++run) {
+    const auto start = Clock::now();
+    body();
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    best = std::min(best, seconds);
+    total += seconds;
+  }
+  return best;
+}
+
+/// FLOP/s of (n, n) x (n, n) in float32.
+double product_ceiling() {
+  constexpr std::int64_t n = 2048;
+  using dnnl::memory;
+  const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  dnnl::stream stream(engine);
+  const memory::desc matrix({n, n}, memory::data_type::f32, memory::format_tag::ab);
+  std::vector<memory> memories;
+  for (int i = 0; i < 3; ++i) {
+    memories.emplace_back(matrix, engine);
+    auto* const values = static_cast<float*>(memories.back().get_data_handle());
+    for (std::int64_t k = 0; k < n * n; ++k) {
+      values[k] = static_cast<float>(k % 17) * 0.1F - 0.8F;
+    }
+  }
+  const dnnl::matmul product({{matrix, matrix, matrix}, engine});
+  const double seconds = fastest(0.3, [&] {
+    product.execute(stream,
+                    {{DNNL_ARG_SRC, memories[0]}, {DNNL_ARG_WEIGHTS, memories[1]}, {DNNL_ARG_DST, memories[2]}});
+    stream.wait();
+  });
+  return 2.0 * n * n * n / seconds;
+}
+
+/// Bytes per second read and written by a copy of `bytes`, split over the threads when it is worth it.
+double copy_ceiling(std::size_t bytes) {
+  constexpr std::size_t worth_a_thread = std::size_t{1} << 18;
+  const int threads = bytes < worth_a_thread ? 1 : omp_get_max_threads();
+  std::vector<char> from(bytes, 1);
+  std::vector<char> to(bytes, 2);
+  const std::size_t times = std::max<std::size_t>(1, (std::size_t{1} << 24) / bytes);
+  const double seconds = fastest(0.1, [&] {
+#pragma omp parallel num_threads(threads)
+    {
+      const auto part = static_cast<std::size_t>(omp_get_thread_num());
+      const auto parts = static_cast<std::size_t>(omp_get_num_threads());
+      const std::size_t begin = bytes / parts * part;
+      const std::size_t end = part + 1 == parts ? bytes : begin + bytes / parts;
+      for (std::size_t i = 0; i < times; ++i) {
+        std::memcpy(to.data() + begin, from.data() + begin, end - begin);
+        // Tells the compiler that the copy is looked at, so that it stays.
+        asm volatile("" : : "r"(to.data()) : "memory");
+      }
+    }
+  });
+  return 2.0 * static_cast<double>(bytes) * static_cast<double>(times) / seconds;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    if (argc != 3) {
+      throw std::runtime_error("give threads and bytes");
+    }
+    omp_set_num_threads(static_cast<int>(bench::parse_count(argv[1], "threads")));
+    const auto bytes = static_cast<std::size_t>(bench::parse_count(argv[2], "bytes"));
+    std::cout << nlohmann::json({{"flops", product_ceiling()}, {"copy", copy_ceiling(bytes)}}).dump() << std::endl;
+    return 0;
+  } catch (const std::exception& error) {
+    std::cout << nlohmann::json({{"error", error.what()}}).dump() << std::endl;
+  }
+  return 1;
+}

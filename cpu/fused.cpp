@@ -1,0 +1,268 @@
+#include "cpu/fused.h"
+
+#include <twingrad/op.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <vector>
+
+#include "cpu/contiguous.h"
+#include "cpu/elementwise_loops.h"
+#include "cpu/parallel.h"
+#include "cpu/strided.h"
+#include "cpu/update_loops.h"
+
+namespace twingrad::cpu {
+namespace {
+
+constexpr std::size_t most_operands = 4;
+/// What the parts of one block may fill: half of a small first-level cache, the rest is for the operands in memory.
+constexpr std::int64_t scratch_bytes = 16384;
+constexpr std::int64_t largest_block = 1024;
+/// From this many elements on an operand that lies across memory is better copied first.
+constexpr std::int64_t worth_a_copy = 4096;
+
+bool is_direct(Dtype dtype) {
+  return dtype != Dtype::bf16 && dtype != Dtype::f16;
+}
+
+/// Where a part's operand comes from.
+struct Source {
+  enum class Kind : std::uint8_t {
+    dense,    ///< memory: element i of the part is element i from the address on
+    single,   ///< memory: one value for all elements
+    strided,  ///< memory: brought into scratch by `walk`
+    part,     ///< an earlier part's result
+  };
+  Kind kind = Kind::dense;
+  std::size_t address = 0;  ///< which one
+  std::size_t part = 0;
+  std::int64_t width = 0;  ///< bytes of an element
+  std::int64_t scratch = 0;
+  std::optional<StridedLoop<1>> walk;
+};
+
+struct Piece {
+  DenseLoop loop = nullptr;     ///< elementwise
+  UpdateLoop update = nullptr;  ///< or update
+  std::size_t hyper = 0;        ///< update: the hyperparameters' address
+  std::size_t operands = 0;
+  std::array<Source, most_operands> sources;
+  unsigned singles = 0;
+  formulas::Parameters parameters{};
+  bool stored = true;
+  std::size_t address = 0;  ///< of the stored result
+  std::int64_t scratch = 0;
+  std::int64_t width = 0;
+};
+
+template <class T>
+void gather_as(const StridedLoop<1>& walk, std::int64_t begin, std::int64_t end, const void* source, void* target) {
+  const T* in = static_cast<const T*>(source);
+  T* out = static_cast<T*>(target);
+  const std::int64_t stride = walk.inner_stride(0);
+  walk.for_each_run(begin, end, [&](std::int64_t flat, const auto& offsets, std::int64_t n) {
+    const T* from = in + offsets[0];
+    T* to = out + (flat - begin);
+    if (stride == 1) {
+      std::copy_n(from, n, to);
+    } else if (stride == 0) {
+      std::fill_n(to, n, *from);
+    } else {
+      for (std::int64_t i = 0; i < n; ++i) {
+        to[i] = from[i * stride];
+      }
+    }
+  });
+}
+
+void gather(const Source& source, std::int64_t begin, std::int64_t end, const void* memory, void* target) {
+  switch (source.width) {
+    case 1:
+      return gather_as<std::uint8_t>(*source.walk, begin, end, memory, target);
+    case 4:
+      return gather_as<std::uint32_t>(*source.walk, begin, end, memory, target);
+    default:
+      return gather_as<std::uint64_t>(*source.walk, begin, end, memory, target);
+  }
+}
+
+class FusedKernel final : public PreparedKernel {
+ public:
+  /// False when the parts are not for this kernel.
+  bool build(const Fusion& fusion) {
+    count_ = fusion.parts.front().call.output.numel();
+    return std::all_of(fusion.parts.begin(), fusion.parts.end(), [&](const Fusion::Part& part) { return add(part); });
+  }
+
+  void finish() {
+    block_ = count_;
+    if (pieces_.size() > 1 || per_element_ > 0) {
+      const std::int64_t fits = per_element_ > 0 ? scratch_bytes / per_element_ / 64 * 64 : largest_block;
+      block_ = std::clamp<std::int64_t>(fits, 64, largest_block);
+    }
+    // Scratch areas were numbered in bytes per element.
+    for (Piece& piece : pieces_) {
+      piece.scratch *= block_;
+      for (Source& source : piece.sources) {
+        source.scratch *= block_;
+      }
+    }
+  }
+
+  void run(std::span<void* const> addresses, const std::source_location& /*where*/) override {
+    parallel_for(count_, nanoseconds_, [&](std::int64_t begin, std::int64_t end) {
+      // 16 parts of 3 operands of 8 bytes in the smallest block: the most that there can be.
+      alignas(64) std::byte scratch[std::max<std::size_t>(scratch_bytes, 16 * 4 * 8 * 64)];
+      for (std::int64_t at = begin; at < end; at += block_) {
+        run_block(addresses, at, std::min(end, at + block_), scratch);
+      }
+    });
+  }
+
+ private:
+  bool add(const Fusion::Part& part) {
+    const KernelCall& call = part.call;
+    Piece piece;
+    const bool updates = call.op->family == Family::update;
+    if ((!updates && call.op->family != Family::elementwise) || !is_direct(call.output.dtype)) {
+      return false;
+    }
+    if (updates) {
+      piece.update = update_loop(call.op->kernel, call.output.dtype);
+      nanoseconds_ += update_nanoseconds;
+    } else {
+      const Row& row = row_of(call.op->kernel);
+      piece.loop = row.loop(call.inputs.back().dtype);
+      nanoseconds_ += row.nanoseconds;
+      std::copy(call.attributes.reals.begin(), call.attributes.reals.end(), piece.parameters.p);
+    }
+    if (piece.loop == nullptr && piece.update == nullptr) {
+      return false;
+    }
+    piece.operands = call.inputs.size() - (updates ? 1 : 0);
+    for (std::size_t j = 0; j < piece.operands; ++j) {
+      if (!add_source(piece, j, call.inputs[j], part.from[j], call.output.shape)) {
+        return false;
+      }
+    }
+    if (!updates && !row_of(call.op->kernel).takes(piece.singles)) {
+      // No loop for all operands single: the first one is spread out.
+      Source& first = piece.sources[0];
+      spread(first, call.inputs[0], call.output.shape);
+      piece.singles &= ~1U;
+    }
+    if (updates) {
+      piece.hyper = addresses_++;
+    }
+    piece.stored = part.stored;
+    piece.width = static_cast<std::int64_t>(size_of(call.output.dtype));
+    if (part.stored) {
+      piece.address = addresses_++;
+    } else {
+      piece.scratch = take(piece.width);
+    }
+    pieces_.push_back(std::move(piece));
+    return true;
+  }
+
+  bool add_source(Piece& piece, std::size_t j, const TensorView& view, int from, const Shape& shape) {
+    Source& source = piece.sources.at(j);
+    source.width = static_cast<std::int64_t>(size_of(view.dtype));
+    if (!is_direct(view.dtype)) {
+      return false;
+    }
+    if (from >= 0) {
+      source.kind = Source::Kind::part;
+      source.part = static_cast<std::size_t>(from);
+      return true;
+    }
+    source.address = addresses_++;
+    if (view.contiguous()) {
+      source.kind = Source::Kind::dense;
+    } else if (std::all_of(view.strides.begin(), view.strides.end(), [](std::int64_t stride) { return stride == 0; })) {
+      source.kind = Source::Kind::single;
+      piece.singles |= 1U << j;
+    } else if (count_ >= worth_a_copy && lies_across(view)) {
+      return false;
+    } else {
+      spread(source, view, shape);
+    }
+    return true;
+  }
+
+  void spread(Source& source, const TensorView& view, const Shape& shape) {
+    source.kind = Source::Kind::strided;
+    source.walk.emplace(shape, std::array<const Strides*, 1>{&view.strides});
+    source.scratch = take(source.width);
+  }
+
+  /// Room for one value per element of a block, in bytes per element from the scratch's start.
+  std::int64_t take(std::int64_t width) {
+    // Whole cache lines: areas of the narrow types too begin at one when multiplied by a block of 64.
+    const std::int64_t at = per_element_;
+    per_element_ += width;
+    return at;
+  }
+
+  void run_block(std::span<void* const> addresses, std::int64_t begin, std::int64_t end, std::byte* scratch) const {
+    const std::int64_t n = end - begin;
+    for (const Piece& piece : pieces_) {
+      std::array<const void*, most_operands> operands{};
+      for (std::size_t j = 0; j < piece.operands; ++j) {
+        operands[j] = operand(addresses, piece.sources[j], begin, end, scratch);
+      }
+      void* const output = result(addresses, piece, begin, scratch);
+      if (piece.update != nullptr) {
+        piece.update(n, output, operands.data(), addresses[piece.hyper]);
+      } else {
+        piece.loop(n, output, {operands[0], operands[1], operands[2]}, piece.singles, piece.parameters);
+      }
+    }
+  }
+
+  const void* operand(std::span<void* const> addresses, const Source& source, std::int64_t begin, std::int64_t end,
+                      std::byte* scratch) const {
+    switch (source.kind) {
+      case Source::Kind::dense:
+        return static_cast<const std::byte*>(addresses[source.address]) + begin * source.width;
+      case Source::Kind::single:
+        return addresses[source.address];
+      case Source::Kind::strided:
+        gather(source, begin, end, addresses[source.address], scratch + source.scratch);
+        return scratch + source.scratch;
+      case Source::Kind::part:
+        return result(addresses, pieces_[source.part], begin, scratch);
+    }
+    return nullptr;
+  }
+
+  static void* result(std::span<void* const> addresses, const Piece& piece, std::int64_t begin, std::byte* scratch) {
+    return piece.stored ? static_cast<std::byte*>(addresses[piece.address]) + begin * piece.width
+                        : scratch + piece.scratch;
+  }
+
+  std::vector<Piece> pieces_;
+  std::size_t addresses_ = 0;
+  std::int64_t count_ = 0;
+  std::int64_t block_ = 0;
+  std::int64_t per_element_ = 0;
+  double nanoseconds_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<PreparedKernel> fuse_elementwise(const Fusion& fusion) {
+  auto kernel = std::make_unique<FusedKernel>();
+  if (!kernel->build(fusion)) {
+    return nullptr;
+  }
+  kernel->finish();
+  return kernel;
+}
+
+}  // namespace twingrad::cpu

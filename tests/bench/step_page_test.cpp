@@ -1,0 +1,123 @@
+// The page and the table of a run: what they say of wins, losses, ties, and what was left out.
+#include <gtest/gtest.h>
+#include <twingrad/error.h>
+
+#include <regex>
+
+#include "bench/step/page.h"
+#include "bench/step/report.h"
+
+namespace {
+
+using namespace stepbench;
+
+EntryResult entry(const std::string& name, Role role, const std::vector<double>& seconds) {
+  EntryResult result;
+  result.name = name;
+  result.system = name;
+  result.role = role;
+  result.description = "a < b & c";
+  result.version = "1.0";
+  result.precision = "float32";
+  result.steps = 10;
+  result.step_seconds = seconds;
+  result.cpu_seconds = seconds;
+  result.disturbance = std::vector<double>(seconds.size(), 0.0);
+  result.ready_seconds = {0.5};
+  result.first_step_seconds = {0.75};
+  result.peak_memory = 12'000'000;
+  result.losses = {1.0, 0.5};
+  return result;
+}
+
+WorkResult some_result() {
+  WorkResult result;
+  result.work = {.name = "small", .sizes = {2, 3, 1}, .batch = 10, .batches = 1, .loss = "mse"};
+  result.ceilings = {.flops = 420e6, .copy = 1e12};  // a floor of 1 us
+  result.reference_losses = {1.0, 0.5};
+  result.entries = {entry("ours", Role::ours, {2e-6, 2e-6, 2e-6, 4e-6}),
+                    entry("quick", Role::peer, {1e-6, 1e-6, 1e-6, 2e-6}),
+                    entry("slow", Role::peer, {6e-6, 6e-6, 6e-6, 12e-6})};
+  EntryResult broken = entry("broken", Role::peer, {});
+  broken.failure = "its outputs are not float32";
+  result.entries.push_back(broken);
+  return result;
+}
+
+nlohmann::json run_of(const WorkResult& result) {
+  return {{"format", 1},
+          {"machine",
+           {{"processor", "some"},
+            {"family_model", "1/2"},
+            {"threads", 2},
+            {"system", "Linux"},
+            {"compiler", "GCC"},
+            {"commit", "abc"},
+            {"date", "2026"}}},
+          {"starts", 3},
+          {"left_out", {{{"system", "jax-jit"}, {"reason", "no module jax"}}}},
+          {"works", {to_json(result)}}};
+}
+
+void expect_has(const std::string& text, const std::string& part) {
+  EXPECT_NE(text.find(part), std::string::npos) << "missing: " << part << "\nin: " << text;
+}
+
+TEST(StepReport, TheTableHasRatiosFloorsAndWhatWasLeftOut) {
+  const std::string table = to_table(some_result());
+  expect_has(table, "floor 1.0 us");
+  // Turn by turn: the slow last turn of both leaves the ratio alone.
+  EXPECT_TRUE(std::regex_search(table, std::regex("quick +0\\.500 +0\\.500-0\\.500 .* 100\\.0 % +1\\.0 us"))) << table;
+  EXPECT_TRUE(std::regex_search(table, std::regex("slow +3\\.000 +3\\.000-3\\.000"))) << table;
+  expect_has(table, "broken                      LEFT OUT: its outputs are not float32");
+}
+
+TEST(StepPage, SaysBehindAsPlainlyAsAhead) {
+  const std::string behind = to_page(run_of(some_result()));
+  expect_has(behind, "<span class='chip loss'>behind</span>");
+  expect_has(behind, "2.00 x faster than ours");
+  expect_has(behind, "3.00 x slower than ours");
+  WorkResult better = some_result();
+  better.entries.erase(better.entries.begin() + 1);
+  expect_has(to_page(run_of(better)), "<span class='chip win'>ahead</span>");
+  better.entries[1].step_seconds = {1e-6, 2e-6, 2e-6, 8e-6};
+  expect_has(to_page(run_of(better)), "<span class='chip'>tie</span>");
+}
+
+TEST(StepPage, NamesWhatWasLeftOutAndEscapesText) {
+  const std::string page = to_page(run_of(some_result()));
+  expect_has(page, "Left out: jax-jit</b>: no module jax");
+  expect_has(page, "left out: its outputs are not float32");
+  expect_has(page, "a &lt; b &amp; c");
+  EXPECT_EQ(page.find("a < b"), std::string::npos);
+  EXPECT_EQ(page.find("http"), std::string::npos) << "the page must need no network";
+}
+
+TEST(StepPage, ARunOfPeersAloneHasNoRatiosAndSaysSo) {
+  WorkResult result = some_result();
+  result.entries.erase(result.entries.begin());
+  expect_has(to_page(run_of(result)), "not both were measured");
+}
+
+TEST(StepPage, ASweepIsHeatMaps) {
+  nlohmann::json run = run_of(some_result());
+  run["sweep"] = true;
+  const std::string page = to_page(run);
+  expect_has(page,
+             "<tr><th>width \\ batch</th><th>10</th></tr>\n<tr><td>2</td><td style='background:color-mix(in srgb,"
+             "var(--loss)");
+  EXPECT_EQ(page.find("Roofline"), std::string::npos);
+}
+
+TEST(StepPage, RefusesOtherFiles) {
+  EXPECT_THROW(to_page(nlohmann::json::object()), twingrad::IoError);
+  EXPECT_THROW(to_page(nlohmann::json(1)), twingrad::IoError);
+  nlohmann::json run = run_of(some_result());
+  run["works"][0].erase("floor_seconds");
+  EXPECT_THROW(to_page(run), twingrad::IoError);
+  run = run_of(some_result());
+  run.erase("machine");
+  EXPECT_THROW(to_page(run), twingrad::IoError);
+}
+
+}  // namespace
