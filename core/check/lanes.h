@@ -13,8 +13,8 @@
 #include <immintrin.h>
 #endif
 
-// Vectors wider than the processor's registers are taken apart; none of them crosses a function that is not inlined.
-#pragma GCC diagnostic push
+// Vectors wider than the processor's registers are taken apart. How they would be passed to a function depends on the
+// processor, but none is passed from one source file to another.
 #pragma GCC diagnostic ignored "-Wpsabi"
 
 namespace twingrad::check {
@@ -114,5 +114,3 @@ template <class Function>
 }
 
 }  // namespace twingrad::check
-
-#pragma GCC diagnostic pop

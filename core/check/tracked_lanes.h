@@ -17,10 +17,6 @@
 #include <limits>
 #include <type_traits>
 
-// Vectors wider than the processor's registers are taken apart; none of them crosses a function that is not inlined.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wpsabi"
-
 namespace twingrad::check {
 
 /// Which lanes a pass through a formula is for. A comparison goes one way for all of them: lanes that would go the
@@ -512,5 +508,3 @@ class LanePasses {
 };
 
 }  // namespace twingrad::check
-
-#pragma GCC diagnostic pop
