@@ -155,7 +155,7 @@ void elementwise(const KernelCall& call) {
   const StridedLoop<max_arity> walk(call.output.shape, strides);
   const std::array<std::int64_t, max_arity> inner{walk.inner_stride(0), walk.inner_stride(1), walk.inner_stride(2)};
   const Runner runner(call, inputs, row, loop);
-  parallel_for(walk.numel(), row.nanoseconds, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(walk.numel(), row.cost(computed), [&](std::int64_t begin, std::int64_t end) {
     walk.for_each_run(begin, end, [&](std::int64_t flat, const auto& offsets, std::int64_t n) {
       runner.run(flat, offsets, inner, n);
     });

@@ -30,10 +30,12 @@ struct Row {
   int arity = 0;
   bool gives_bool = false;
   bool first_is_bool = false;
-  double nanoseconds = 0.2;  ///< of one element, about
+  double nanoseconds = 0.2;       ///< of one element, about
+  double wide_nanoseconds = 0.4;  ///< of one element of float64
 
   /// The loop that computes in `dtype` (its last input's; float32 for the 16-bit floats); null: there is none.
   DenseLoop loop(Dtype dtype) const { return loops.at(static_cast<std::size_t>(dtype)); }
+  double cost(Dtype dtype) const { return dtype == Dtype::f64 ? wide_nanoseconds : nanoseconds; }
   /// Whether the loops know this pattern of single values. Never where all operands are one value.
   bool takes(unsigned scalars) const {
     return arity == 1 ? scalars == 0 : (arity == 2 ? scalars != 3 : (scalars & 1U) == 0);

@@ -19,7 +19,8 @@ void random(const KernelCall& call);
 void copy(const KernelCall& call);
 // Family::matmul keeps compiled primitives from call to call: see matmul.h.
 
-/// How the kernels round: the order of lanes.h, float32 or float64 accumulators, glibc's functions.
+/// How the kernels round: the order of lanes.h, float32 or float64 accumulators, the functions of lane_math.h or the C
+/// library's.
 ErrorModel error_model(const KernelCall& call);
 
 /// Throws the DtypeError that says this op has no kernel for `dtype` here.

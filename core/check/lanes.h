@@ -1,5 +1,5 @@
-// Eight doubles side by side, as the compiler's vector types have them, and the few operations on them that the
-// cross-check needs. Private to the cross-check.
+// Eight doubles side by side, as the compiler's vector types have them, the few operations on them that the cross-check
+// needs, and how they take branches. Private to the cross-check.
 //
 //   Doubles y = select(x > 0.0, x, Doubles{});
 #pragma once
@@ -112,5 +112,23 @@ template <class Function>
   }
   return load(each);
 }
+
+/// Which lanes a pass through a formula is for. A comparison goes one way for all of them: lanes that would go the
+/// other way leave the pass, and take part in a later one.
+struct Pass {
+  Mask active;
+  Mask ambiguous;  ///< a comparison in these lanes hung on a rounding
+  static Pass& current() {
+    thread_local Pass pass;
+    return pass;
+  }
+  /// Whether this pass takes the way that `outcome` allows.
+  [[gnu::always_inline]] static bool decide(Mask outcome) {
+    Pass& pass = current();
+    const bool way = any(pass.active & outcome);
+    pass.active &= way ? outcome : ~outcome;
+    return way;
+  }
+};
 
 }  // namespace twingrad::check
