@@ -1,11 +1,14 @@
 // Our own systems: the training step as a user writes it, and the controls beside it.
 //
 //   plain        the plain loop: graph built anew each step, plan found in the cache
+//   compile      the same step recorded once and replayed: compile(step)
 //   unfused      the control with one kernel per op
 //   op-by-op     the control without plan, arena and in-place writes
 //   float64      the reference that everybody's losses are held against
 #include <omp.h>
 #include <twingrad/twingrad.h>
+
+#include <optional>
 
 #include "bench/systems/serve.h"
 
@@ -30,6 +33,7 @@ class TwingradStep : public bench::System {
  public:
   explicit TwingradStep(const bench::Arguments& arguments)
       : work_(arguments.work),
+        compile_(arguments.mode == "compile"),
         device_(tg::Device::parse(arguments.device)),
         dtype_(arguments.mode == "float64" ? tg::f64 : tg::f32),
         model_(work_.sizes, {.activation = tg::nn::Activation::relu}) {
@@ -68,17 +72,20 @@ class TwingradStep : public bench::System {
   nlohmann::json describe() const override { return {{"version", "twingrad"}, {"flags", device_.description()}}; }
 
   void reset() override {
+    compiled_.reset();  // it refers to the optimizer
     model_.load_state(initial_);
     adam_.emplace(model_.parameters(),
                   tg::optim::AdamOptions{.lr = work_.lr, .beta1 = work_.beta1, .beta2 = work_.beta2, .eps = work_.eps});
+    if (compile_) {
+      compiled_.emplace(tg::compile([this](const tg::Tensor& x, const tg::Tensor& y) { return step(x, y); }));
+    }
     next_ = 0;
   }
 
   void step_many(std::int64_t count) override {
     for (std::int64_t i = 0; i < count; ++i) {
       const auto& [x, y] = batches_[next_++ % batches_.size()];
-      loss_ = loss_of(work_.loss, model_(x), y);
-      adam_->step(tg::gradients(loss_, model_.parameters()));
+      loss_ = compile_ ? (*compiled_)(x, y) : step(x, y);
     }
   }
 
@@ -98,13 +105,22 @@ class TwingradStep : public bench::System {
   }
 
  private:
+  /// What a user writes.
+  tg::Tensor step(const tg::Tensor& x, const tg::Tensor& y) {
+    tg::Tensor loss = loss_of(work_.loss, model_(x), y);
+    adam_->step(tg::gradients(loss, model_.parameters()));
+    return loss;
+  }
+
   bench::WorkFile work_;
+  bool compile_;
   tg::Device device_;
   tg::Dtype dtype_;
   tg::nn::Mlp model_;
   tg::NamedTensors initial_;
   std::vector<tg::data::Batch> batches_;
   std::optional<tg::optim::Adam> adam_;
+  std::optional<tg::CompiledStep> compiled_;
   tg::Tensor loss_;
   std::size_t next_ = 0;
 };
@@ -112,6 +128,6 @@ class TwingradStep : public bench::System {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return bench::serve(argc, argv, {"plain", "unfused", "op-by-op", "float64"},
+  return bench::serve(argc, argv, {"plain", "compile", "unfused", "op-by-op", "float64"},
                       [](const bench::Arguments& arguments) { return std::make_unique<TwingradStep>(arguments); });
 }

@@ -1,5 +1,5 @@
-// Eight doubles side by side, as the compiler's vector types have them, and the few operations on them that the
-// cross-check needs. Private to the cross-check.
+// Eight doubles side by side, as the compiler's vector types have them, the few operations on them that the cross-check
+// needs, and how they take branches. Private to the cross-check.
 //
 //   Doubles y = select(x > 0.0, x, Doubles{});
 #pragma once
@@ -13,8 +13,8 @@
 #include <immintrin.h>
 #endif
 
-// Vectors wider than the processor's registers are taken apart; none of them crosses a function that is not inlined.
-#pragma GCC diagnostic push
+// Vectors wider than the processor's registers are taken apart. How they would be passed to a function depends on the
+// processor, but none is passed from one source file to another.
 #pragma GCC diagnostic ignored "-Wpsabi"
 
 namespace twingrad::check {
@@ -113,6 +113,22 @@ template <class Function>
   return load(each);
 }
 
-}  // namespace twingrad::check
+/// Which lanes a pass through a formula is for. A comparison goes one way for all of them: lanes that would go the
+/// other way leave the pass, and take part in a later one.
+struct Pass {
+  Mask active;
+  Mask ambiguous;  ///< a comparison in these lanes hung on a rounding
+  static Pass& current() {
+    thread_local Pass pass;
+    return pass;
+  }
+  /// Whether this pass takes the way that `outcome` allows.
+  [[gnu::always_inline]] static bool decide(Mask outcome) {
+    Pass& pass = current();
+    const bool way = any(pass.active & outcome);
+    pass.active &= way ? outcome : ~outcome;
+    return way;
+  }
+};
 
-#pragma GCC diagnostic pop
+}  // namespace twingrad::check

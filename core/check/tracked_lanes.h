@@ -17,29 +17,7 @@
 #include <limits>
 #include <type_traits>
 
-// Vectors wider than the processor's registers are taken apart; none of them crosses a function that is not inlined.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wpsabi"
-
 namespace twingrad::check {
-
-/// Which lanes a pass through a formula is for. A comparison goes one way for all of them: lanes that would go the
-/// other way leave the pass, and take part in a later one.
-struct Pass {
-  Mask active;
-  Mask ambiguous;  ///< a comparison in these lanes hung on a rounding
-  static Pass& current() {
-    thread_local Pass pass;
-    return pass;
-  }
-  /// Whether this pass takes the way that `outcome` allows.
-  [[gnu::always_inline]] static bool decide(Mask outcome) {
-    Pass& pass = current();
-    const bool way = any(pass.active & outcome);
-    pass.active &= way ? outcome : ~outcome;
-    return way;
-  }
-};
 
 /// How lanes round: as the scope says.
 struct AnyArithmetic {
@@ -512,5 +490,3 @@ class LanePasses {
 };
 
 }  // namespace twingrad::check
-
-#pragma GCC diagnostic pop

@@ -2,7 +2,7 @@
 if(TARGET stepbench)
   program_test(list stepbench EXIT 0 OUTPUT "^narrow" ARGS list)
   program_test(run stepbench EXIT 0 OUTPUT "twingrad@1 +[0-9]" ARGS
-               run --works moons --systems twingrad,twingrad-op-by-op,handwritten --quick --json run.json)
+               run --works moons --systems twingrad,twingrad-compile,twingrad-unfused,twingrad-op-by-op,handwritten --quick --json run.json)
   program_test(sweep stepbench EXIT 0 OUTPUT "^b16-w8: 8-8-8" ARGS
                sweep --systems twingrad --batches 16 --widths 8 --layers 2)
   program_test(empty_sweep stepbench EXIT 2 ERROR "nothing is left of the sweep" ARGS sweep --most-flops 1)
