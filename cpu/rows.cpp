@@ -121,6 +121,19 @@ class Widened {
   const C* data_;
 };
 
+/// Room for one row: short ones, as classes are, need no memory from the heap.
+template <class C>
+class RowBuffer {
+ public:
+  explicit RowBuffer(std::int64_t n) : heap_(n > most ? static_cast<std::size_t>(n) : 0) {}
+  C* data() { return heap_.empty() ? stack_.data() : heap_.data(); }
+
+ private:
+  static constexpr std::int64_t most = 512;
+  std::vector<C> heap_;
+  alignas(64) std::array<C, most> stack_;
+};
+
 /// Calls row(values, scratch) for every row: `values` holds the row's n elements in compute_t<T> and is written back
 /// to the output, unless the output is one value per row: then it takes what `row` returns.
 template <class T, class Row>
@@ -132,18 +145,20 @@ void for_each_row(const KernelCall& call, double nanoseconds, const Row& row) {
   constexpr bool one_value = !std::is_void_v<decltype(row(static_cast<C*>(nullptr), static_cast<C*>(nullptr)))>;
   const std::int64_t count = one_value ? call.output.numel() : call.output.numel() / n;
   parallel_for(count, 20.0 + nanoseconds * static_cast<double>(n), [&](std::int64_t begin, std::int64_t end) {
-    std::vector<C> values(static_cast<std::size_t>(n));
-    std::vector<C> scratch(static_cast<std::size_t>(n));
+    RowBuffer<C> values_memory(n);
+    RowBuffer<C> scratch_memory(n);
+    C* const values = values_memory.data();
+    C* const scratch = scratch_memory.data();
     for (std::int64_t r = begin; r < end; ++r) {
       for (std::int64_t i = 0; i < n; ++i) {
-        values[static_cast<std::size_t>(i)] = static_cast<C>(in[r * n + i]);
+        values[i] = static_cast<C>(in[r * n + i]);
       }
       if constexpr (one_value) {
-        out[r] = static_cast<T>(row(values.data(), scratch.data()));
+        out[r] = static_cast<T>(row(values, scratch));
       } else {
-        row(values.data(), scratch.data());
+        row(values, scratch);
         for (std::int64_t i = 0; i < n; ++i) {
-          out[r * n + i] = static_cast<T>(values[static_cast<std::size_t>(i)]);
+          out[r * n + i] = static_cast<T>(values[i]);
         }
       }
     }
