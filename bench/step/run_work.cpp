@@ -260,7 +260,7 @@ Ceilings measure_ceilings(const Work& work, const Settings& settings) {
   constexpr double most_copy = 128e6;
   const auto bytes = static_cast<std::int64_t>(std::clamp(step_bytes(work) / 2, least_copy, most_copy));
   Process process({settings.places.binaries + "/bench_system_ceilings", std::to_string(settings.threads.back()),
-                   std::to_string(bytes)},
+                   std::to_string(bytes), work.precision},
                   environment(settings.threads.back(), settings.folder), settings.folder + "/ceilings.log");
   const nlohmann::json answer = nlohmann::json::parse(process.read_line(answer_limit));
   if (answer.contains("error")) {

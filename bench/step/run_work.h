@@ -54,7 +54,7 @@ struct EntryResult {
 
 /// What the machine reached in this run, and so the shortest time that the work could take on it.
 struct Ceilings {
-  double flops = 0;                      ///< FLOP/s of a large float32 product on all threads
+  double flops = 0;                      ///< FLOP/s of a large product in the work's precision on all threads
   double copy = 0;                       ///< bytes/s, read and written, of a copy as large as what the work moves
   double floor(const Work& work) const;  ///< seconds of one step; 0 when nothing was measured
 };

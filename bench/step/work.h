@@ -46,7 +46,7 @@ std::int64_t parameter_count(const Work& work);
 double step_flops(const Work& work);
 /// Bytes that one step moves when every product has its elementwise work fused into it: per row, inputs and outputs of
 /// forward and weight gradient of every layer, and of the input gradient of all but the first; 28 bytes per parameter
-/// for Adam.
+/// for Adam. Activations have the size of the work's precision.
 double step_bytes(const Work& work);
 
 }  // namespace stepbench
