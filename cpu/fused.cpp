@@ -138,7 +138,7 @@ class FusedKernel final : public PreparedKernel {
     } else {
       const Row& row = row_of(call.op->kernel);
       piece.loop = row.loop(call.inputs.back().dtype);
-      nanoseconds_ += row.nanoseconds;
+      nanoseconds_ += row.cost(call.inputs.back().dtype);
       std::copy(call.attributes.reals.begin(), call.attributes.reals.end(), piece.parameters.p);
     }
     if (piece.loop == nullptr && piece.update == nullptr) {
