@@ -10,11 +10,11 @@ namespace twingrad::cpu {
 namespace {
 
 // The largest errors of lane_math.h and lane_wide.h over all 2^32 floats, against the C library's float64 functions,
-// were exp 1.02, expm1 1.48, log 0.86, log1p 0.88, sin and cos 0.501, tanh 1.47, erf 1.44 units in the last place of
+// were exp 1.02, expm1 1.66, log 0.86, log1p 0.88, sin and cos 0.501, tanh 1.47, erf 1.44 units in the last place of
 // the result, and pow's 0.53 over every 5000th float and nine exponents. tests/cpu/lane_math_test.cpp holds them to
 // these:
 constexpr FunctionUlps lanes_of_floats{.exp = 1.25,
-                                       .expm1 = 1.5,
+                                       .expm1 = 1.75,
                                        .log = 1,
                                        .log1p = 1,
                                        .sin = 0.75,

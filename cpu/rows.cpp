@@ -3,6 +3,7 @@
 #include <twingrad/kernels.h>
 #include <twingrad/op.h>
 
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>

@@ -24,7 +24,7 @@ void count_bytes(benchmark::State& state, std::int64_t elements) {
                                                  benchmark::Counter::kIsIterationInvariantRate);
 }
 
-/// `length` ops, each of one flop: x * 0.5 + 1, relu, and so on around.
+/// `length` ops, each of one flop: times 0.5, plus 1, relu, and around again.
 tg::Tensor chain(tg::Tensor x, int length) {
   for (int i = 0; i < length; ++i) {
     x = i % 3 == 0 ? x * 0.5 : i % 3 == 1 ? x + 1.0 : tg::relu(x);

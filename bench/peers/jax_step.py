@@ -22,12 +22,14 @@ import peer
 MODES = ["jit", "jit-async", "scan"]
 
 
-def forward(parameters, x):
+def forward(parameters, x, dtype):
+    """The net with products and activations in `dtype`; the output is float32."""
+    x = x.astype(dtype)
     for i in range(0, len(parameters), 2):
-        x = x @ parameters[i].T + parameters[i + 1]
+        x = x @ parameters[i].astype(dtype).T + parameters[i + 1].astype(dtype)
         if i + 2 < len(parameters):
             x = jax.nn.relu(x)
-    return x
+    return x.astype(jnp.float32)
 
 
 def mse(output, y):
@@ -52,10 +54,12 @@ class Jax(peer.System):
         adam = work["adam"]
         beta1, beta2, lr, eps = adam["beta1"], adam["beta2"], adam["lr"], adam["eps"]
         loss_of = LOSSES[work["loss"]]
+        dtype = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}[work["precision"]]
+        self.forward = lambda parameters, x: forward(parameters, x, dtype)
 
         def step(state, x, y):
             parameters, first, second, t = state
-            loss, gradients = jax.value_and_grad(lambda p: loss_of(forward(p, x), y))(parameters)
+            loss, gradients = jax.value_and_grad(lambda p: loss_of(self.forward(p, x), y))(parameters)
             t = t + 1
             correction1 = 1 - beta1**t
             correction2 = jnp.sqrt(1 - beta2**t)
@@ -126,7 +130,7 @@ class Jax(peer.System):
         return [numpy.asarray(parameter) for parameter in self.state[0]]
 
     def outputs(self, rows):
-        return numpy.asarray(forward(self.state[0], self.batches[0][0])[:rows])
+        return numpy.asarray(self.forward(self.state[0], self.batches[0][0])[:rows])
 
 
 if __name__ == "__main__":

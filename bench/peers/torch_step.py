@@ -19,6 +19,13 @@ LOSSES = {
 }
 
 
+def autocast(work):
+    """Products in the work's precision; does nothing for float32."""
+    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    dtype = dtypes[work["precision"]]
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype != torch.float32)
+
+
 def tensor(array):
     return torch.from_numpy(array.copy())
 
@@ -37,7 +44,13 @@ class Torch(peer.System):
         for i in range(len(sizes) - 1):
             layers += [torch.nn.Linear(sizes[i], sizes[i + 1]), torch.nn.ReLU()]
         self.model = torch.nn.Sequential(*layers[:-1])
-        self.forward = lambda x, y: self.loss_of(self.model(x), y)
+        self.autocast = autocast(work)
+
+        def forward(x, y):
+            with self.autocast:
+                return self.loss_of(self.model(x), y)
+
+        self.forward = forward
         if self.mode == "compile":
             self.forward = torch.compile(self.forward)
         elif self.mode == "compile-autotune":
@@ -83,8 +96,8 @@ class Torch(peer.System):
         return [parameter.detach().numpy() for parameter in self.model.parameters()]
 
     def outputs(self, rows):
-        with torch.no_grad():
-            return self.model(self.batches[0][0])[:rows].numpy()
+        with torch.no_grad(), self.autocast:
+            return self.model(self.batches[0][0])[:rows].float().numpy()
 
 
 class TorchStep(Torch):
@@ -96,11 +109,12 @@ class TorchStep(Torch):
         beta1, beta2, lr, eps = adam["beta1"], adam["beta2"], adam["lr"], adam["eps"]
 
         def loss_of_parameters(parameters, x, y):
-            for i in range(0, len(parameters), 2):
-                x = F.linear(x, parameters[i], parameters[i + 1])
-                if i + 2 < len(parameters):
-                    x = F.relu(x)
-            return loss_of(x, y)
+            with autocast(work):
+                for i in range(0, len(parameters), 2):
+                    x = F.linear(x, parameters[i], parameters[i + 1])
+                    if i + 2 < len(parameters):
+                        x = F.relu(x)
+                return loss_of(x, y)
 
         def step(parameters, first, second, t, x, y):
             gradients, loss = torch.func.grad_and_value(loss_of_parameters)(parameters, x, y)

@@ -44,6 +44,7 @@ struct Arguments {
   std::string before, after;
   std::string page;
   bool quick = false;
+  std::string precision = "float32";
   SweepOptions sweep;
   Settings settings;
 };
@@ -108,7 +109,10 @@ void check_threads(std::vector<int>& threads) {
   }
 }
 
-int run_all(Arguments& arguments, const std::vector<Work>& works, bool sweep) {
+int run_all(Arguments& arguments, std::vector<Work> works, bool sweep) {
+  for (Work& work : works) {
+    work.precision = arguments.precision;
+  }
   Settings& settings = arguments.settings;
   const std::vector<SystemSpec> chosen = choose_systems(arguments.systems);
   if (arguments.quick) {
@@ -219,6 +223,9 @@ int main(int argc, char** argv) {
     command->add_option("--systems", arguments.systems, "With commas; those that are installed without")
         ->delimiter(',');
     command->add_option("--python", arguments.python, "Interpreter with torch and jax ($TWINGRAD_BENCH_PYTHON)");
+    command->add_option("--precision", arguments.precision, "Of products")
+        ->check(CLI::IsMember({"float32", "bfloat16"}))
+        ->capture_default_str();
     command->add_option("--threads", arguments.settings.threads, "With commas; 1 and all of the machine's without")
         ->delimiter(',')
         ->check(CLI::PositiveNumber);

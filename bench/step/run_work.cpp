@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <sstream>
 #include <string_view>
 #include <thread>
 
@@ -139,8 +140,8 @@ Reference run_reference(const Work& work, const Files& files, const Settings& se
   return reference;
 }
 
-/// Throws NumericError unless the system computes what float64 computes, to float32's precision.
-void compare_with(const Reference& reference, Entry& entry) {
+/// Throws NumericError unless the system computes what float64 computes, in the work's precision and no other.
+void compare_with(const Reference& reference, const std::string& precision, Entry& entry) {
   EntryResult& result = entry.result;
   const nlohmann::json answer = entry.ask("losses " + std::to_string(reference.losses.size()));
   result.losses = answer.at("losses").get<std::vector<double>>();
@@ -148,11 +149,14 @@ void compare_with(const Reference& reference, Entry& entry) {
   result.loss_error = loss_error(result.losses, reference.losses);
   result.output_error = relative_error(
       entry.ask("outputs " + std::to_string(probe_rows)).at("outputs").get<std::vector<double>>(), reference.outputs);
-  if (!(result.output_error <= output_error_limit())) {
-    throw twingrad::NumericError("its outputs are " + std::to_string(result.output_error) +
-                                 " from float64's: that is not float32, so its times are not comparable");
+  const auto [least, most] = output_error_limits(precision);
+  if (result.precision != precision || !(result.output_error >= least && result.output_error <= most)) {
+    std::ostringstream error;
+    error << "it says that it computes in " << result.precision << ", and its outputs are " << result.output_error
+          << " from float64's: that is not " << precision << ", so its times are not comparable";
+    throw twingrad::NumericError(error.str());
   }
-  if (!(result.loss_error <= loss_error_limit)) {
+  if (!(result.loss_error <= loss_error_limit(precision))) {
     throw twingrad::NumericError("its losses leave float64's by " + std::to_string(100 * result.loss_error) +
                                  " % of what training moved them: that is another training step");
   }
@@ -256,7 +260,7 @@ Ceilings measure_ceilings(const Work& work, const Settings& settings) {
   constexpr double most_copy = 128e6;
   const auto bytes = static_cast<std::int64_t>(std::clamp(step_bytes(work) / 2, least_copy, most_copy));
   Process process({settings.places.binaries + "/bench_system_ceilings", std::to_string(settings.threads.back()),
-                   std::to_string(bytes)},
+                   std::to_string(bytes), work.precision},
                   environment(settings.threads.back(), settings.folder), settings.folder + "/ceilings.log");
   const nlohmann::json answer = nlohmann::json::parse(process.read_line(answer_limit));
   if (answer.contains("error")) {
@@ -291,8 +295,25 @@ double Ceilings::floor(const Work& work) const {
   return flops > 0 && copy > 0 ? std::max(step_flops(work) / flops, step_bytes(work) / copy) : 0;
 }
 
-double output_error_limit() {
-  return std::sqrt(float32_roundoff * tf32_roundoff);
+std::pair<double, double> output_error_limits(const std::string& precision) {
+  const double float32 = std::sqrt(float32_roundoff * tf32_roundoff);
+  if (precision == "float32") {
+    return {0, float32};
+  }
+  if (precision == "bfloat16") {
+    return {float32, std::sqrt(bfloat16_roundoff)};
+  }
+  throw twingrad::ArgumentError("there is no precision '" + precision + "'; there are float32 and bfloat16");
+}
+
+double loss_error_limit(const std::string& precision) {
+  if (precision == "float32") {
+    return 1e-3;
+  }
+  if (precision == "bfloat16") {
+    return 1e-1;
+  }
+  throw twingrad::ArgumentError("there is no precision '" + precision + "'; there are float32 and bfloat16");
 }
 
 double loss_error(const std::vector<double>& losses, const std::vector<double>& reference) {
@@ -348,7 +369,7 @@ WorkResult run_work(const Work& work, const std::vector<SystemSpec>& systems, co
       guarded(entry, [&] {
         start(entry, files, settings);
         if (s == 0) {
-          compare_with(reference, entry);
+          compare_with(reference, work.precision, entry);
           compare_bits(entries, entry);
           calibrate(entry, settings);
         }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bench/step/systems.h"
@@ -53,7 +54,7 @@ struct EntryResult {
 
 /// What the machine reached in this run, and so the shortest time that the work could take on it.
 struct Ceilings {
-  double flops = 0;                      ///< FLOP/s of a large float32 product on all threads
+  double flops = 0;                      ///< FLOP/s of a large product in the work's precision on all threads
   double copy = 0;                       ///< bytes/s, read and written, of a copy as large as what the work moves
   double floor(const Work& work) const;  ///< seconds of one step; 0 when nothing was measured
 };
@@ -69,13 +70,17 @@ struct WorkResult {
 /// A turn that was disturbed more than this is taken again.
 inline constexpr double disturbance_limit = 0.02;
 
-/// Unit roundoff of float32 and TF32; outputs must be nearer to the first than to the second.
+/// Unit roundoffs.
 inline constexpr double float32_roundoff = 0x1p-24;
 inline constexpr double tf32_roundoff = 0x1p-11;
-/// The largest `output_error` that float32 products may have: halfway between the two in orders of magnitude.
-double output_error_limit();
-/// Losses must agree to this share of how far training moved them: 0.1 % more learning rate would show.
-inline constexpr double loss_error_limit = 1e-3;
+inline constexpr double bfloat16_roundoff = 0x1p-9;
+/// What `output_error` may be. float32: from 0 to halfway between its roundoff and TF32's, in orders of magnitude.
+/// bfloat16: from there (less would be float32 in disguise) to halfway between its roundoff and 1. Throws ArgumentError
+/// for another precision.
+std::pair<double, double> output_error_limits(const std::string& precision);
+/// Losses must agree to this share of how far training moved them: in float32 0.1 % more learning rate would show, in
+/// bfloat16 10 %. Throws ArgumentError for another precision.
+double loss_error_limit(const std::string& precision);
 
 /// max |loss - reference| / (max reference - min reference). Throws ArgumentError when the counts differ.
 double loss_error(const std::vector<double>& losses, const std::vector<double>& reference);

@@ -152,7 +152,7 @@ double step_flops(const Work& work) {
 }
 
 double step_bytes(const Work& work) {
-  constexpr double element = 4;
+  const double element = work.precision == "bfloat16" ? 2 : 4;
   constexpr double adam = 28;
   double per_row = 0;
   for (std::size_t l = 1; l < work.sizes.size(); ++l) {

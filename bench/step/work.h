@@ -16,11 +16,11 @@ namespace stepbench {
 /// A fully connected net with ReLU between its layers, trained with Adam on random data.
 struct Work {
   std::string name;
-  std::vector<std::int64_t> sizes;  ///< input, hidden layers, output
-  std::int64_t batch = 0;           ///< rows of one step
-  std::int64_t batches = 0;         ///< step t takes batch t modulo this
-  std::string loss;                 ///< mse, cross_entropy, binary_cross_entropy
-  std::string precision = "float32";
+  std::vector<std::int64_t> sizes;    ///< input, hidden layers, output
+  std::int64_t batch = 0;             ///< rows of one step
+  std::int64_t batches = 0;           ///< step t takes batch t modulo this
+  std::string loss;                   ///< mse, cross_entropy, binary_cross_entropy
+  std::string precision = "float32";  ///< of products: float32, or bfloat16 with float32 weights
   double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
   bool usual = true;  ///< part of a run that names no works
 };
@@ -46,7 +46,7 @@ std::int64_t parameter_count(const Work& work);
 double step_flops(const Work& work);
 /// Bytes that one step moves when every product has its elementwise work fused into it: per row, inputs and outputs of
 /// forward and weight gradient of every layer, and of the input gradient of all but the first; 28 bytes per parameter
-/// for Adam.
+/// for Adam. Activations have the size of the work's precision.
 double step_bytes(const Work& work);
 
 }  // namespace stepbench

@@ -1,7 +1,7 @@
-// What this machine reaches at most, measured in the same run as the training steps: a large float32 product through
-// oneDNN, and a memory copy of a given size. Floors are computed from these, not from a data sheet.
+// What this machine reaches at most, measured in the same run as the training steps: a large product through oneDNN in
+// the given precision, and a memory copy of a given size. Floors are computed from these, not from a data sheet.
 //
-//   bench_system_ceilings 2 1048576          # threads, bytes to copy; prints {"flops": ..., "copy": ...}
+//   bench_system_ceilings 2 1048576 float32  # threads, bytes to copy, precision; prints {"flops": ..., "copy": ...}
 #include <omp.h>
 
 #include <algorithm>
@@ -34,20 +34,19 @@ double fastest(double least, const Body& body) {
   return best;
 }
 
-/// FLOP/s of (n, n) x (n, n) in float32.
-double product_ceiling() {
+/// FLOP/s of (n, n) x (n, n).
+double product_ceiling(dnnl::memory::data_type type) {
   constexpr std::int64_t n = 2048;
   using dnnl::memory;
   const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
   dnnl::stream stream(engine);
-  const memory::desc matrix({n, n}, memory::data_type::f32, memory::format_tag::ab);
+  const memory::desc matrix({n, n}, type, memory::format_tag::ab);
   std::vector<memory> memories;
   for (int i = 0; i < 3; ++i) {
     memories.emplace_back(matrix, engine);
-    auto* const values = static_cast<float*>(memories.back().get_data_handle());
-    for (std::int64_t k = 0; k < n * n; ++k) {
-      values[k] = static_cast<float>(k % 17) * 0.1F - 0.8F;
-    }
+    // Bytes that are small numbers in either type; zeros might be quicker than others.
+    auto* const bytes = static_cast<unsigned char*>(memories.back().get_data_handle());
+    std::memset(bytes, 0x3c, matrix.get_size());
   }
   const dnnl::matmul product({{matrix, matrix, matrix}, engine});
   const double seconds = fastest(0.3, [&] {
@@ -86,12 +85,17 @@ double copy_ceiling(std::size_t bytes) {
 
 int main(int argc, char** argv) {
   try {
-    if (argc != 3) {
-      throw std::runtime_error("give threads and bytes");
+    if (argc != 4) {
+      throw std::runtime_error("give threads, bytes and a precision");
     }
+    const std::string precision = argv[3];
+    if (precision != "float32" && precision != "bfloat16") {
+      throw std::runtime_error("there is no precision '" + precision + "'; there are float32 and bfloat16");
+    }
+    const auto type = precision == "float32" ? dnnl::memory::data_type::f32 : dnnl::memory::data_type::bf16;
     omp_set_num_threads(static_cast<int>(bench::parse_count(argv[1], "threads")));
     const auto bytes = static_cast<std::size_t>(bench::parse_count(argv[2], "bytes"));
-    std::cout << nlohmann::json({{"flops", product_ceiling()}, {"copy", copy_ceiling(bytes)}}).dump() << std::endl;
+    std::cout << nlohmann::json({{"flops", product_ceiling(type)}, {"copy", copy_ceiling(bytes)}}).dump() << std::endl;
     return 0;
   } catch (const std::exception& error) {
     std::cout << nlohmann::json({{"error", error.what()}}).dump() << std::endl;

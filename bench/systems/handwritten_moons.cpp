@@ -105,6 +105,9 @@ class HandwrittenMoons : public bench::System {
       throw std::runtime_error("the hand-written step is for 2-16-16-1 with binary_cross_entropy, not for " +
                                work_.name);
     }
+    if (work_.precision != "float32") {
+      throw std::runtime_error("the hand-written step computes in float32, not in " + work_.precision);
+    }
     if (arguments.threads != 1) {
       throw std::runtime_error("the hand-written step has one thread");
     }

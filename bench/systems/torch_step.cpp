@@ -3,6 +3,7 @@
 //
 //   adam        torch::optim::Adam
 //   fused       the same net and backward, with the fused Adam kernel that the Python package uses
+#include <ATen/autocast_mode.h>
 #include <torch/torch.h>
 
 #include "bench/systems/serve.h"
@@ -36,6 +37,12 @@ class TorchStep : public bench::System {
   explicit TorchStep(const bench::Arguments& arguments)
       : work_(arguments.work), fused_(arguments.mode == "fused"), threads_(arguments.threads) {
     torch::set_num_threads(threads_);
+    if (work_.precision == "bfloat16") {
+      at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
+      at::autocast::set_autocast_enabled(at::kCPU, true);
+    } else if (work_.precision != "float32") {
+      throw std::runtime_error("there is no precision '" + work_.precision + "'");
+    }
     const bench::DataFile data(arguments.data);
     for (std::size_t layer = 0; layer < work_.layers(); ++layer) {
       model_->push_back(torch::nn::Linear(work_.sizes[layer], work_.sizes[layer + 1]));
@@ -76,6 +83,7 @@ class TorchStep : public bench::System {
     for (std::int64_t i = 0; i < count; ++i) {
       const std::size_t batch = next_++ % x_.size();
       loss_ = loss_of(work_.loss, model_->forward(x_[batch]), y_[batch]);
+      at::autocast::clear_cache();  // of weights in bfloat16, which the optimizer is about to change
       adam_->zero_grad();
       loss_.backward();
       if (fused_) {

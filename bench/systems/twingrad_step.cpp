@@ -38,6 +38,11 @@ class TwingradStep : public bench::System {
         dtype_(arguments.mode == "float64" ? tg::f64 : tg::f32),
         model_(work_.sizes, {.activation = tg::nn::Activation::relu}) {
     omp_set_num_threads(arguments.threads);
+    if (work_.precision == "bfloat16" && dtype_ == tg::f32) {
+      model_.set_precision(tg::Precision::mixed_bf16);
+    } else if (work_.precision != "float32" && dtype_ == tg::f32) {
+      throw tg::ArgumentError("there is no precision '" + work_.precision + "'");
+    }
     if (arguments.mode == "op-by-op") {
       tg::set_execution(tg::Execution::op_by_op);
     }

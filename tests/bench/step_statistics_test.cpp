@@ -68,10 +68,20 @@ TEST(StepAgreement, OutputErrorTellsFloat32FromTf32AndBfloat16) {
     float32.push_back(value * (1 + sign * 8 * float32_roundoff));
     tf32.push_back(value * (1 + sign * tf32_roundoff));
   }
-  EXPECT_LT(relative_error(float32, exact), output_error_limit());
-  EXPECT_GT(relative_error(tf32, exact), output_error_limit());
+  EXPECT_LT(relative_error(float32, exact), output_error_limits("float32").second);
+  EXPECT_GT(relative_error(tf32, exact), output_error_limits("float32").second);
   EXPECT_NEAR(relative_error(tf32, exact), tf32_roundoff, 1e-12);
   EXPECT_THROW(relative_error({1}, {1, 2}), twingrad::ArgumentError);
+}
+
+TEST(StepAgreement, LimitsFollowThePrecision) {
+  EXPECT_EQ(output_error_limits("float32").first, 0);
+  // What passes as one precision does not pass as the other.
+  EXPECT_EQ(output_error_limits("bfloat16").first, output_error_limits("float32").second);
+  EXPECT_GT(output_error_limits("bfloat16").second, bfloat16_roundoff);
+  EXPECT_LT(loss_error_limit("float32"), loss_error_limit("bfloat16"));
+  EXPECT_THROW(output_error_limits("float8"), twingrad::ArgumentError);
+  EXPECT_THROW(loss_error_limit("float8"), twingrad::ArgumentError);
 }
 
 }  // namespace

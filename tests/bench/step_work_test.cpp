@@ -50,7 +50,7 @@ void expect_refused(const Action& action, const std::string& text) {
 
 TEST_F(StepWork, TheFileHasTheSixWorksWithTheirFlops) {
   const std::vector<Work> works = read_works(works_file, "cuda");
-  // What docs and issue trackers quote for these nets, to two digits.
+  // What is quoted for these nets, to two digits.
   const std::vector<std::pair<std::string, double>> flops = {{"moons", 0.18e6}, {"digits", 26e6},  {"mnist", 1.6e9},
                                                              {"wide", 94e9},    {"large", 3.0e12}, {"narrow", 25e9}};
   ASSERT_EQ(works.size(), flops.size());
