@@ -18,7 +18,7 @@ using namespace float32;
 /// Nanoseconds of one multiply-add, times the four that a spinning thread is cheaper to wake than parallel_for assumes.
 constexpr double multiply_add = 0.04;
 /// Rows of the left operand and of the result that are worked on together stay in the nearer caches,
-constexpr std::int64_t block_bytes = 64 * 1024;
+constexpr std::int64_t block_bytes = 256 * 1024;
 /// and are at least so many where the right operand does not.
 constexpr std::int64_t far_bytes = 256 * 1024;
 constexpr std::int64_t far_rows = 48;
@@ -213,7 +213,11 @@ void Float32Gemm::run_whole(const Float32Operands& operands) const {
 /// In blocks of terms whose parts of the operands fit the caches. The order of a sum stays what it is.
 void Float32Gemm::compute_all_terms(const float* left, const float* right, Part part, Target target) const {
   // Sums that wait in the result would be written over what relu_grad still has to read.
-  const Cut blocks(product_.k, activation_ == Activation::relu_grad ? product_.k : depth_block);
+  if (product_.k <= depth_block || activation_ == Activation::relu_grad) {
+    compute(left, right, part, target);
+    return;
+  }
+  const Cut blocks(product_.k, depth_block);
   const Target finished = target;
   target.bias = nullptr;
   target.activation = Activation::none;
@@ -317,7 +321,7 @@ void Float32Gemm::compute(const float* left, const float* right, const Part& par
   }
 
   const Cut tiles(part.row_end - part.row, rows_of_tile(vectors_));
-  const std::int64_t block = tiles_of_block(depth, part.column_end - part.column);
+  const std::int64_t block = tiles.count == 1 ? 1 : tiles_of_block(depth, part.column_end - part.column);
   for (std::int64_t first = 0; first < tiles.count; first += block) {
     const std::int64_t end = std::min(tiles.count, first + block);
     const Left from = left_block(left, part, tiles, first, end);

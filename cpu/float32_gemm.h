@@ -33,7 +33,7 @@ struct Float32Operands {
 
 /// [0, length) in the fewest parts of at most `most`, all of nearly the same length.
 struct Cut {
-  Cut(std::int64_t length, std::int64_t most) : Cut(length, most, (length + most - 1) / most) {}
+  Cut(std::int64_t length, std::int64_t most) : Cut(length, most, length <= most ? 1 : (length + most - 1) / most) {}
   static Cut into(std::int64_t parts, std::int64_t length) { return {length, 0, parts}; }
   std::int64_t begin(std::int64_t part) const { return shorter * part + std::min(part, longer); }
 
@@ -43,7 +43,7 @@ struct Cut {
 
  private:
   Cut(std::int64_t length, std::int64_t, std::int64_t parts)
-      : count(parts), shorter(length / parts), longer(length % parts) {}
+      : count(parts), shorter(parts == 1 ? length : length / parts), longer(parts == 1 ? 0 : length % parts) {}
 };
 
 class Float32Gemm {

@@ -1,5 +1,6 @@
 // What a device runs as one kernel has the bits of the ops one by one, and leaves no trace in memory.
 #include <gtest/gtest.h>
+#include <twingrad/ops/rows.h>
 #include <twingrad/twingrad.h>
 
 #include <cstdint>
@@ -65,6 +66,29 @@ TEST_P(FusionTest, IntermediateResultsThatAreHeldOrReadTwice) {
     const Tensor b = a * x;
     const Tensor c = b - a;
     return std::vector<Tensor>{b, c * b, sum(c), mean(a * c)};
+  });
+}
+
+TEST_P(FusionTest, ProductsWithReluForwardAndBackward) {
+  for (const std::int64_t n : {1, 16, 33, 100}) {
+    expect_same_bits([&] {
+      const Tensor x = random_normal({n, 20}, {1, 0}, {.device = device()});
+      const Tensor w = random_normal({20, 20}, {2, 0}, {.device = device()});
+      const Tensor v = random_normal({20, 3}, {3, 0}, {.device = device()});
+      const Tensor y = matmul(relu(matmul(relu(matmul(x, w)), w)), v);
+      std::vector<Tensor> results = gradients(mean(square(y)), {w, v});
+      results.push_back(y);
+      return results;
+    });
+  }
+}
+
+TEST_P(FusionTest, AMaskThatTheProductReadsIsNotWrittenOver) {
+  // The product's left operand is what relu saved, of the same size as the result, and nothing reads it afterwards.
+  expect_same_bits([&] {
+    const Tensor x = random_normal({200, 200}, {1, 0}, {.device = device()});
+    const Tensor saved = relu(matmul(x, x));
+    return std::vector<Tensor>{relu_grad(saved, matmul(saved, x))};
   });
 }
 
