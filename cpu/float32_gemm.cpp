@@ -24,6 +24,8 @@ constexpr std::int64_t far_bytes = 256 * 1024;
 constexpr std::int64_t far_rows = 48;
 /// Terms that are worked on together; the sums over the others wait in the result.
 constexpr std::int64_t depth_block = 1024;
+/// Columns that are packed together: the memory for them stays.
+constexpr std::int64_t column_block = 4096;
 /// Longer sums of few results are cut: each thread takes whole chunks, and reads its part of the operands once.
 constexpr std::int64_t chunk_length = 1024;
 constexpr std::int64_t chunked_results = 128 * 128;
@@ -159,6 +161,12 @@ bool Float32Gemm::suits(const Float32Product& product) {
   return product.m * product.n <= most / product.k;
 }
 
+bool Float32Gemm::suits(const Float32Product& product, Activation activation) {
+  // All terms of a product with relu_grad are worked on together.
+  const bool deep = product.k > 4 * depth_block && product.m * product.n > chunked_results;
+  return suits(product) && !(activation == Activation::relu_grad && deep);
+}
+
 SumOrder Float32Gemm::order() const {
   return chunk_ < product_.k ? SumOrder{.lanes = 1, .chunk = chunk_} : SumOrder{};
 }
@@ -211,22 +219,25 @@ void Float32Gemm::run_whole(const Float32Operands& operands) const {
 }
 
 /// In blocks of terms whose parts of the operands fit the caches. The order of a sum stays what it is.
-void Float32Gemm::compute_all_terms(const float* left, const float* right, Part part, Target target) const {
+void Float32Gemm::compute_all_terms(const float* left, const float* right, const Part& part,
+                                    const Target& target) const {
   // Sums that wait in the result would be written over what relu_grad still has to read.
-  if (product_.k <= depth_block || activation_ == Activation::relu_grad) {
-    compute(left, right, part, target);
-    return;
-  }
-  const Cut blocks(product_.k, depth_block);
-  const Target finished = target;
-  target.bias = nullptr;
-  target.activation = Activation::none;
-  for (std::int64_t i = 0; i < blocks.count; ++i) {
-    part.k = blocks.begin(i);
-    part.k_end = blocks.begin(i + 1);
-    target = i + 1 < blocks.count ? target : finished;
-    target.resumed = i > 0;
-    compute(left, right, part, target);
+  const Cut blocks(product_.k, activation_ == Activation::relu_grad ? product_.k : depth_block);
+  for (std::int64_t column = part.column; column < part.column_end; column += column_block) {
+    Part some = part;
+    some.column = column;
+    some.column_end = std::min(part.column_end, column + column_block);
+    for (std::int64_t i = 0; i < blocks.count; ++i) {
+      some.k = blocks.begin(i);
+      some.k_end = blocks.begin(i + 1);
+      Target block_target = target;
+      block_target.resumed = i > 0;
+      if (i + 1 < blocks.count) {
+        block_target.bias = nullptr;
+        block_target.activation = Activation::none;
+      }
+      compute(left, right, some, block_target);
+    }
   }
 }
 

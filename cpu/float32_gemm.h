@@ -52,6 +52,8 @@ class Float32Gemm {
 
   /// Whether these kernels are the ones to take; else oneDNN is faster, by measurement.
   static bool suits(const Float32Product& product);
+  /// Whether they should also apply the activation, where they are the ones to take.
+  static bool suits(const Float32Product& product, float32::Activation activation);
 
   void run(const Float32Operands& operands) const;
 
@@ -84,7 +86,7 @@ class Float32Gemm {
   int threads() const;
   void run_whole(const Float32Operands& operands) const;
   void run_chunks(const Float32Operands& operands) const;
-  void compute_all_terms(const float* left, const float* right, Part part, Target target) const;
+  void compute_all_terms(const float* left, const float* right, const Part& part, const Target& target) const;
   void compute(const float* left, const float* right, const Part& part, const Target& target) const;
   std::int64_t tiles_of_block(std::int64_t depth, std::int64_t columns) const;
   Left left_block(const float* left, const Part& part, const Cut& tiles, std::int64_t first, std::int64_t end) const;

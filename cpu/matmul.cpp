@@ -384,8 +384,9 @@ std::unique_ptr<PreparedKernel> Matmul::fuse(const Fusion& fusion) {
   if (!batches.single()) {
     return nullptr;
   }
-  if (Float32Gemm::suits(product_of(batches.problem))) {
-    return std::make_unique<OwnFloat32>(batches, activation);
+  const Float32Product product = product_of(batches.problem);
+  if (Float32Gemm::suits(product)) {
+    return Float32Gemm::suits(product, activation) ? std::make_unique<OwnFloat32>(batches, activation) : nullptr;
   }
   // oneDNN's product would be written over a saved output that shares its memory before that is read.
   return activation == Activation::relu ? std::make_unique<ByOnednn>(batches, activation, engines_->onednn, *call.op)

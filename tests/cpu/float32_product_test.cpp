@@ -144,10 +144,11 @@ class CpuFloat32Product : public KernelTest {
 
   static constexpr std::size_t guard = 16;
   static constexpr float poison = std::numeric_limits<float>::quiet_NaN();
-  /// A training step's layers in small, ragged tiles in every direction, long sums, and one product for oneDNN.
-  static constexpr Sizes shapes[] = {{100, 16, 2},   {100, 1, 16},   {16, 16, 100},  {64, 10, 128},
-                                     {67, 131, 200}, {10, 128, 64},  {128, 784, 64}, {200, 200, 300},
-                                     {3, 5, 4097},   {16, 20, 9000}, {300, 64, 256}, {1030, 1050, 1040}};
+  /// A training step's layers in small, ragged tiles in every direction, long sums, more columns than are packed at
+  /// once.
+  static constexpr Sizes shapes[] = {{100, 16, 2},   {100, 1, 16},   {16, 16, 100},   {64, 10, 128},     {67, 131, 200},
+                                     {10, 128, 64},  {128, 784, 64}, {200, 200, 300}, {3, 5, 4097},      {16, 20, 9000},
+                                     {300, 64, 256}, {7, 4500, 30},  {300, 5, 1100},  {1030, 1050, 1040}};
   std::int64_t checked_ = 0;
   Op matmul_ = op(Family::matmul, 0);
 };
@@ -171,12 +172,14 @@ TEST_F(CpuFloat32Product, EveryLayoutAndOddSizeSumsInTheDeclaredOrder) {
 }
 
 TEST_F(CpuFloat32Product, LongSumsAreFoldedInTheDeclaredOrder) {
-  for (const std::int64_t k : {4096, 4097, 7 * 1024, 9000}) {
-    for (const bool columns : {false, true}) {
-      const MatrixOperand a = normal(6, k, columns);
-      const MatrixOperand b = normal(k, 21, !columns);
-      const MatrixOperand bias = normal(1, 21);
-      expect_declared_order(a, b, columns ? &bias : nullptr);
+  for (const std::int64_t k : {1025, 2100, 4096, 4097, 7 * 1024, 9000}) {
+    for (const auto& [m, n] : {std::pair{6, 21}, std::pair{40, 3}, std::pair{33, 64}}) {
+      for (const bool columns : {false, true}) {
+        const MatrixOperand a = normal(m, k, columns);
+        const MatrixOperand b = normal(k, n, !columns);
+        const MatrixOperand bias = normal(1, n);
+        expect_declared_order(a, b, columns ? &bias : nullptr);
+      }
     }
   }
 }
@@ -367,6 +370,12 @@ TEST_F(CpuFusedProduct, WhatIsNotAProductAndReluIsLeftAlone) {
   Fusion longer = fusion_of(call, relu, {call.output}, {0});
   longer.parts.push_back(longer.parts[1]);
   EXPECT_EQ(backend_->fuse(longer), nullptr);
+  // Sums that would have to wait in memory while the mask is there.
+  const MatrixOperand wide = normal(200, 5000);
+  const MatrixOperand tall = normal(5000, 200);
+  const MatrixOperand mask = normal(200, 200);
+  const KernelCall deep = product(wide, tall);
+  EXPECT_EQ(backend_->fuse(fusion_of(deep, relu_grad, {mask.view, deep.output}, {-1, 0})), nullptr);
 }
 
 }  // namespace
