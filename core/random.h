@@ -14,7 +14,9 @@ class Generator {
   explicit Generator(std::int64_t key = 0) : state_(std::make_shared<State>(State{key, 0})) {}
   Generator(const Generator& other) : state_(std::make_shared<State>(*other.state_)) {}
   Generator& operator=(const Generator& other) {
-    *state_ = *other.state_;
+    if (this != &other) {
+      *state_ = *other.state_;
+    }
     return *this;
   }
   ~Generator() = default;
