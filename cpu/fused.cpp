@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "cpu/contiguous.h"
@@ -100,16 +101,61 @@ class FusedKernel final : public PreparedKernel {
   }
 
   void finish() {
+    share_scratch();
     block_ = count_;
     if (pieces_.size() > 1 || per_element_ > 0) {
       const std::int64_t fits = per_element_ > 0 ? scratch_bytes / per_element_ / 64 * 64 : largest_block;
       block_ = std::clamp<std::int64_t>(fits, 64, largest_block);
     }
-    // Scratch areas were numbered in bytes per element.
+    // Areas in bytes of a block; it is a multiple of 64 elements, so each begins at a cache line.
     for (Piece& piece : pieces_) {
       piece.scratch *= block_;
       for (Source& source : piece.sources) {
         source.scratch *= block_;
+      }
+    }
+  }
+
+  /// Gives every result and every gathered operand an area of scratch, in bytes per element, that another one may have
+  /// as soon as it is read for the last time: a chain needs one. A result may lie on an operand of its own part.
+  void share_scratch() {
+    std::vector<std::size_t> last_reader(pieces_.size(), 0);
+    for (std::size_t p = 0; p < pieces_.size(); ++p) {
+      for (std::size_t j = 0; j < pieces_[p].operands; ++j) {
+        if (const Source& source = pieces_[p].sources[j]; source.kind == Source::Kind::part) {
+          last_reader[source.part] = p;
+        }
+      }
+    }
+    std::vector<std::pair<std::int64_t, std::int64_t>> free;  // width, area
+    const auto take = [&](std::int64_t width) {
+      const auto found = std::find_if(free.begin(), free.end(), [&](const auto& area) { return area.first == width; });
+      if (found == free.end()) {
+        per_element_ += width;
+        return per_element_ - width;
+      }
+      const std::int64_t area = found->second;
+      free.erase(found);
+      return area;
+    };
+    for (std::size_t p = 0; p < pieces_.size(); ++p) {
+      Piece& piece = pieces_[p];
+      for (std::size_t j = 0; j < piece.operands; ++j) {
+        if (piece.sources[j].kind == Source::Kind::strided) {
+          piece.sources[j].scratch = take(piece.sources[j].width);
+        }
+      }
+      for (std::size_t j = 0; j < piece.operands; ++j) {
+        const Source& source = piece.sources[j];
+        if (source.kind == Source::Kind::strided) {
+          free.emplace_back(source.width, source.scratch);
+        } else if (source.kind == Source::Kind::part && !pieces_[source.part].stored && last_reader[source.part] == p) {
+          free.emplace_back(source.width, pieces_[source.part].scratch);
+          last_reader[source.part] = pieces_.size();  // the same result twice is given back once
+        }
+      }
+      if (!piece.stored) {
+        piece.scratch = take(piece.width);
       }
     }
   }
@@ -163,8 +209,6 @@ class FusedKernel final : public PreparedKernel {
     piece.width = static_cast<std::int64_t>(size_of(call.output.dtype));
     if (part.stored) {
       piece.address = addresses_++;
-    } else {
-      piece.scratch = take(piece.width);
     }
     pieces_.push_back(std::move(piece));
     return true;
@@ -198,15 +242,6 @@ class FusedKernel final : public PreparedKernel {
   void spread(Source& source, const TensorView& view, const Shape& shape) {
     source.kind = Source::Kind::strided;
     source.walk.emplace(shape, std::array<const Strides*, 1>{&view.strides});
-    source.scratch = take(source.width);
-  }
-
-  /// Room for one value per element of a block, in bytes per element from the scratch's start.
-  std::int64_t take(std::int64_t width) {
-    // Whole cache lines: areas of the narrow types too begin at one when multiplied by a block of 64.
-    const std::int64_t at = per_element_;
-    per_element_ += width;
-    return at;
   }
 
   void run_block(std::span<void* const> addresses, std::int64_t begin, std::int64_t end, std::byte* scratch) const {
