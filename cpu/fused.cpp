@@ -23,7 +23,7 @@ namespace {
 constexpr std::size_t most_operands = 4;
 /// What the parts of one block may fill: half of a small first-level cache, the rest is for the operands in memory.
 constexpr std::int64_t scratch_bytes = 16384;
-constexpr std::int64_t largest_block = 1024;
+constexpr std::int64_t largest_block = 4096;
 /// From this many elements on an operand that lies across memory is better copied first.
 constexpr std::int64_t worth_a_copy = 4096;
 
