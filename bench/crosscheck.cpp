@@ -231,7 +231,8 @@ int run_step(const Arguments& arguments) {
   }
   std::cout << check::to_text(report);
   if (arguments.time) {
-    std::cout << isolated_cost(step, report.devices.front().isolated_seconds, static_cast<std::int64_t>(arguments.seed));
+    std::cout << isolated_cost(step, report.devices.front().isolated_seconds,
+                               static_cast<std::int64_t>(arguments.seed));
   }
   write(arguments.json, check::to_json(report));
   if (!arguments.html.empty()) {
