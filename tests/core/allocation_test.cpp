@@ -1,58 +1,13 @@
-// A replayed step asks the heap for nothing. The test binary's operator new counts while a test wants it.
+// A replayed step asks the heap for nothing.
 #include <gtest/gtest.h>
 #include <twingrad/twingrad.h>
 
-#include <cstddef>
-#include <cstdlib>
-#include <new>
-
-namespace {
-
-thread_local bool counts = false;
-thread_local long allocations = 0;
-
-void* counted(void* memory) {
-  allocations += counts ? 1 : 0;
-  if (memory == nullptr) {
-    throw std::bad_alloc();
-  }
-  return memory;
-}
-
-}  // namespace
-
-void* operator new(std::size_t bytes) {
-  return counted(std::malloc(bytes == 0 ? 1 : bytes));
-}
-void* operator new(std::size_t bytes, std::align_val_t alignment) {
-  const auto step = static_cast<std::size_t>(alignment);
-  return counted(std::aligned_alloc(step, (bytes + step - 1) / step * step));
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t /*bytes*/) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::align_val_t /*alignment*/) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t /*bytes*/, std::align_val_t /*alignment*/) noexcept {
-  std::free(memory);
-}
+#include "tests/counting_heap.h"
 
 namespace twingrad {
 namespace {
 
-/// What `run` asks the heap for on this thread.
-template <class Run>
-long allocations_of(const Run& run) {
-  allocations = 0;
-  counts = true;
-  run();
-  counts = false;
-  return allocations;
-}
+using tests::allocations_of;
 
 TEST(AllocationTest, TheCounterCounts) {
   EXPECT_GE(allocations_of([] { const Tensor x = ones({3}); }), 1);
