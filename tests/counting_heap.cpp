@@ -9,7 +9,7 @@ namespace {
 thread_local bool counts = false;
 thread_local long allocations = 0;
 
-void* counted(void* memory) {
+[[maybe_unused]] void* counted(void* memory) {
   allocations += counts ? 1 : 0;
   if (memory == nullptr) {
     throw std::bad_alloc();
@@ -19,6 +19,8 @@ void* counted(void* memory) {
 
 }  // namespace
 
+// The sanitizers have an operator new of their own in all its forms, which must not be mixed with another one.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 void* operator new(std::size_t bytes) {
   return counted(std::malloc(bytes == 0 ? 1 : bytes));
 }
@@ -39,7 +41,15 @@ void operator delete(void* memory, std::size_t /*bytes*/, std::align_val_t /*ali
   std::free(memory);
 }
 
+#endif
+
 namespace twingrad::tests {
+
+bool heap_is_counted() {
+  start_counting();
+  operator delete(operator new(1));
+  return stop_counting() == 1;
+}
 
 void start_counting() {
   allocations = 0;

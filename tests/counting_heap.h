@@ -6,6 +6,8 @@
 
 namespace twingrad::tests {
 
+/// False under the sanitizers, whose heap it is then.
+bool heap_is_counted();
 /// From now on allocations of this thread are counted, from 0.
 void start_counting();
 /// How many there were.
