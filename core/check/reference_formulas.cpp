@@ -106,8 +106,9 @@ template <class Formula, class Lanes>
 class FormulaSource final : public Expectation::Source {
  public:
   explicit FormulaSource(const Use& use) : use_(use) {
-    for (const Array<double>* input : use.inputs) {
-      windows_.push_back(broadcast_window(input->type.shape, use.type.shape));
+    // An update's hyperparameters are no operand to broadcast; they may have more axes than the rest.
+    for (std::size_t j = 0; j < use.inputs.size() && use.op.family != Family::update; ++j) {
+      windows_.push_back(broadcast_window(use.inputs[j]->type.shape, use.type.shape));
     }
     std::copy(use.attributes.reals.begin(), use.attributes.reals.end(), parameters_.p);
   }
