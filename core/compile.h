@@ -25,9 +25,11 @@ namespace twingrad {
 /// Made by compile(). The function runs when inputs of new shapes, dtypes or device come, or a parameter lies
 /// otherwise in memory than before; each time its ops are recorded, not run. Every replay
 /// - reads the inputs it is given, and what every tensor that it assigns to (parameters, optimizer buffers, running
-///   statistics) holds at that moment; every other tensor is what it was when the step was recorded;
+///   statistics) holds at that moment; every other tensor is what it was when the step was recorded. Assignments take
+///   effect in order: what follows one reads the new value;
 /// - uses the optimizers' present learning rates and step counts, and counts the step;
 /// - draws on from the generators that the function drew from (dropout).
+/// An optimizer may step once in it.
 /// Code of the function that is not made of tensors (printing, counting, choosing a branch) runs when it is recorded
 /// only. Optimizers and modules must live as long as the step. grad() is empty after the step.
 class CompiledStep {

@@ -36,12 +36,17 @@ struct Parameters {
   double p[4];
 };
 
+/// How many inputs a formula has, and which types it takes and gives.
+template <int inputs, Takes types, Gives result = Gives::same>
+struct Signature {
+  static constexpr int arity = inputs;
+  static constexpr Takes takes = types;
+  static constexpr Gives gives = result;
+};
+
 /// -x
-struct Neg {
+struct Neg : Signature<1, Takes::numbers> {
   static constexpr std::string_view name = "neg";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::numbers;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
     return static_cast<T>(-x);
@@ -49,11 +54,8 @@ struct Neg {
 };
 
 /// |x|
-struct Abs {
+struct Abs : Signature<1, Takes::numbers> {
   static constexpr std::string_view name = "abs";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::numbers;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
     return x < T(0) ? static_cast<T>(-x) : (x == T(0) ? T(0) : x);
@@ -61,11 +63,8 @@ struct Abs {
 };
 
 /// -1, 0 or 1; NaN stays NaN
-struct Sign {
+struct Sign : Signature<1, Takes::numbers> {
   static constexpr std::string_view name = "sign";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::numbers;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
     return x > T(0) ? T(1) : (x < T(0) ? static_cast<T>(-T(1)) : (x == T(0) ? T(0) : x));
@@ -73,11 +72,8 @@ struct Sign {
 };
 
 /// e^x
-struct Exp {
+struct Exp : Signature<1, Takes::floats> {
   static constexpr std::string_view name = "exp";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::floats;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
     return exp(x);
@@ -85,11 +81,8 @@ struct Exp {
 };
 
 /// e^x - 1, exact near 0
-struct Expm1 {
+struct Expm1 : Signature<1, Takes::floats> {
   static constexpr std::string_view name = "expm1";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::floats;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
     return expm1(x);
@@ -97,11 +90,8 @@ struct Expm1 {
 };
 
 /// natural logarithm
-struct Log {
+struct Log : Signature<1, Takes::floats> {
   static constexpr std::string_view name = "log";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::floats;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
     return log(x);
@@ -109,11 +99,8 @@ struct Log {
 };
 
 /// log(1 + x), exact near 0
-struct Log1p {
+struct Log1p : Signature<1, Takes::floats> {
   static constexpr std::string_view name = "log1p";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::floats;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
     return log1p(x);
@@ -121,11 +108,8 @@ struct Log1p {
 };
 
 /// square root
-struct Sqrt {
+struct Sqrt : Signature<1, Takes::floats> {
   static constexpr std::string_view name = "sqrt";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::floats;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
     return sqrt(x);
@@ -133,11 +117,8 @@ struct Sqrt {
 };
 
 /// 1 / sqrt(x)
-struct Rsqrt {
+struct Rsqrt : Signature<1, Takes::floats> {
   static constexpr std::string_view name = "rsqrt";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::floats;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
     return T(1) / sqrt(x);
@@ -145,11 +126,8 @@ struct Rsqrt {
 };
 
 /// x^2
-struct Square {
+struct Square : Signature<1, Takes::numbers> {
   static constexpr std::string_view name = "square";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::numbers;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
     return static_cast<T>(x * x);
@@ -157,11 +135,8 @@ struct Square {
 };
 
 /// 1 / x
-struct Reciprocal {
+struct Reciprocal : Signature<1, Takes::floats> {
   static constexpr std::string_view name = "reciprocal";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::floats;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
     return T(1) / x;
@@ -169,11 +144,8 @@ struct Reciprocal {
 };
 
 /// sine of radians
-struct Sin {
+struct Sin : Signature<1, Takes::floats> {
   static constexpr std::string_view name = "sin";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::floats;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
     return sin(x);
@@ -181,11 +153,8 @@ struct Sin {
 };
 
 /// cosine of radians
-struct Cos {
+struct Cos : Signature<1, Takes::floats> {
   static constexpr std::string_view name = "cos";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::floats;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
     return cos(x);
@@ -193,11 +162,8 @@ struct Cos {
 };
 
 /// hyperbolic tangent
-struct Tanh {
+struct Tanh : Signature<1, Takes::floats> {
   static constexpr std::string_view name = "tanh";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::floats;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
     return tanh(x);
@@ -205,11 +171,8 @@ struct Tanh {
 };
 
 /// 1 / (1 + e^-x), without overflow
-struct Sigmoid {
+struct Sigmoid : Signature<1, Takes::floats> {
   static constexpr std::string_view name = "sigmoid";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::floats;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
     const T e = exp(x < T(0) ? x : -x);
@@ -218,11 +181,8 @@ struct Sigmoid {
 };
 
 /// log(sigmoid(x)), without overflow
-struct LogSigmoid {
+struct LogSigmoid : Signature<1, Takes::floats> {
   static constexpr std::string_view name = "log_sigmoid";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::floats;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
     return (x < T(0) ? x : T(0)) - log1p(exp(x < T(0) ? x : -x));
@@ -230,11 +190,8 @@ struct LogSigmoid {
 };
 
 /// max(x, 0); NaN stays NaN
-struct Relu {
+struct Relu : Signature<1, Takes::numbers> {
   static constexpr std::string_view name = "relu";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::numbers;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
     return x <= T(0) ? T(0) : x;
@@ -242,11 +199,8 @@ struct Relu {
 };
 
 /// x, or x * slope below 0; p[0] = slope
-struct LeakyRelu {
+struct LeakyRelu : Signature<1, Takes::floats> {
   static constexpr std::string_view name = "leaky_relu";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::floats;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters& a) {
     return x > T(0) ? x : x * static_cast<T>(a.p[0]);
@@ -254,11 +208,8 @@ struct LeakyRelu {
 };
 
 /// x, or alpha * (e^x - 1) below 0; p[0] = alpha
-struct Elu {
+struct Elu : Signature<1, Takes::floats> {
   static constexpr std::string_view name = "elu";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::floats;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters& a) {
     return x > T(0) ? x : static_cast<T>(a.p[0]) * expm1(x);
@@ -266,11 +217,8 @@ struct Elu {
 };
 
 /// x * Phi(x) (Hendrycks and Gimpel, 2016)
-struct Gelu {
+struct Gelu : Signature<1, Takes::floats> {
   static constexpr std::string_view name = "gelu";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::floats;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
     return T(0.5) * x * (T(1) + erf(x * T(0.70710678118654752440)));
@@ -278,11 +226,8 @@ struct Gelu {
 };
 
 /// gelu's tanh approximation
-struct GeluTanh {
+struct GeluTanh : Signature<1, Takes::floats> {
   static constexpr std::string_view name = "gelu_tanh";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::floats;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
     const T u = T(0.79788456080286535588) * (x + T(0.044715) * x * x * x);
@@ -291,11 +236,8 @@ struct GeluTanh {
 };
 
 /// x * sigmoid(x)
-struct Silu {
+struct Silu : Signature<1, Takes::floats> {
   static constexpr std::string_view name = "silu";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::floats;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters& a) {
     return x * Sigmoid::apply(x, a);
@@ -303,11 +245,8 @@ struct Silu {
 };
 
 /// log(1 + e^x), without overflow
-struct Softplus {
+struct Softplus : Signature<1, Takes::floats> {
   static constexpr std::string_view name = "softplus";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::floats;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
     return (x > T(0) ? x : T(0)) + log1p(exp(x > T(0) ? -x : x));
@@ -315,11 +254,8 @@ struct Softplus {
 };
 
 /// error function
-struct Erf {
+struct Erf : Signature<1, Takes::floats> {
   static constexpr std::string_view name = "erf";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::floats;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
     return erf(x);
@@ -327,11 +263,8 @@ struct Erf {
 };
 
 /// min(max(x, p[0]), p[1]); NaN stays NaN
-struct Clamp {
+struct Clamp : Signature<1, Takes::floats> {
   static constexpr std::string_view name = "clamp";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::floats;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters& a) {
     const T low = static_cast<T>(a.p[0]);
@@ -341,11 +274,8 @@ struct Clamp {
 };
 
 /// x^p[0]
-struct PowScalar {
+struct PowScalar : Signature<1, Takes::floats> {
   static constexpr std::string_view name = "pow_scalar";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::floats;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters& a) {
     return pow(x, static_cast<T>(a.p[0]));
@@ -353,11 +283,8 @@ struct PowScalar {
 };
 
 /// not x
-struct LogicalNot {
+struct LogicalNot : Signature<1, Takes::bools> {
   static constexpr std::string_view name = "logical_not";
-  static constexpr int arity = 1;
-  static constexpr Takes takes = Takes::bools;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, const Parameters&) {
     return !x;
@@ -365,11 +292,8 @@ struct LogicalNot {
 };
 
 /// x + y
-struct Add {
+struct Add : Signature<2, Takes::numbers> {
   static constexpr std::string_view name = "add";
-  static constexpr int arity = 2;
-  static constexpr Takes takes = Takes::numbers;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, T y, const Parameters&) {
     return static_cast<T>(x + y);
@@ -377,11 +301,8 @@ struct Add {
 };
 
 /// x - y
-struct Sub {
+struct Sub : Signature<2, Takes::numbers> {
   static constexpr std::string_view name = "sub";
-  static constexpr int arity = 2;
-  static constexpr Takes takes = Takes::numbers;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, T y, const Parameters&) {
     return static_cast<T>(x - y);
@@ -389,11 +310,8 @@ struct Sub {
 };
 
 /// x * y
-struct Mul {
+struct Mul : Signature<2, Takes::numbers> {
   static constexpr std::string_view name = "mul";
-  static constexpr int arity = 2;
-  static constexpr Takes takes = Takes::numbers;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, T y, const Parameters&) {
     return static_cast<T>(x * y);
@@ -401,11 +319,8 @@ struct Mul {
 };
 
 /// x / y
-struct Div {
+struct Div : Signature<2, Takes::floats> {
   static constexpr std::string_view name = "div";
-  static constexpr int arity = 2;
-  static constexpr Takes takes = Takes::floats;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, T y, const Parameters&) {
     return x / y;
@@ -413,11 +328,8 @@ struct Div {
 };
 
 /// x^y
-struct Pow {
+struct Pow : Signature<2, Takes::floats> {
   static constexpr std::string_view name = "pow";
-  static constexpr int arity = 2;
-  static constexpr Takes takes = Takes::floats;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, T y, const Parameters&) {
     return pow(x, y);
@@ -425,11 +337,8 @@ struct Pow {
 };
 
 /// the larger one; NaN wins
-struct Maximum {
+struct Maximum : Signature<2, Takes::numbers> {
   static constexpr std::string_view name = "maximum";
-  static constexpr int arity = 2;
-  static constexpr Takes takes = Takes::numbers;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, T y, const Parameters&) {
     return x != x ? x : (y != y ? y : (x > y ? x : y));
@@ -437,11 +346,8 @@ struct Maximum {
 };
 
 /// the smaller one; NaN wins
-struct Minimum {
+struct Minimum : Signature<2, Takes::numbers> {
   static constexpr std::string_view name = "minimum";
-  static constexpr int arity = 2;
-  static constexpr Takes takes = Takes::numbers;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, T y, const Parameters&) {
     return x != x ? x : (y != y ? y : (x < y ? x : y));
@@ -449,11 +355,8 @@ struct Minimum {
 };
 
 /// x == y
-struct Equal {
+struct Equal : Signature<2, Takes::any, Gives::boolean> {
   static constexpr std::string_view name = "equal";
-  static constexpr int arity = 2;
-  static constexpr Takes takes = Takes::any;
-  static constexpr Gives gives = Gives::boolean;
   template <class T>
   TWINGRAD_HOST_DEVICE static bool apply(T x, T y, const Parameters&) {
     return x == y;
@@ -461,11 +364,8 @@ struct Equal {
 };
 
 /// x != y
-struct NotEqual {
+struct NotEqual : Signature<2, Takes::any, Gives::boolean> {
   static constexpr std::string_view name = "not_equal";
-  static constexpr int arity = 2;
-  static constexpr Takes takes = Takes::any;
-  static constexpr Gives gives = Gives::boolean;
   template <class T>
   TWINGRAD_HOST_DEVICE static bool apply(T x, T y, const Parameters&) {
     return x != y;
@@ -473,11 +373,8 @@ struct NotEqual {
 };
 
 /// x < y
-struct Less {
+struct Less : Signature<2, Takes::numbers, Gives::boolean> {
   static constexpr std::string_view name = "less";
-  static constexpr int arity = 2;
-  static constexpr Takes takes = Takes::numbers;
-  static constexpr Gives gives = Gives::boolean;
   template <class T>
   TWINGRAD_HOST_DEVICE static bool apply(T x, T y, const Parameters&) {
     return x < y;
@@ -485,11 +382,8 @@ struct Less {
 };
 
 /// x <= y
-struct LessEqual {
+struct LessEqual : Signature<2, Takes::numbers, Gives::boolean> {
   static constexpr std::string_view name = "less_equal";
-  static constexpr int arity = 2;
-  static constexpr Takes takes = Takes::numbers;
-  static constexpr Gives gives = Gives::boolean;
   template <class T>
   TWINGRAD_HOST_DEVICE static bool apply(T x, T y, const Parameters&) {
     return x <= y;
@@ -497,11 +391,8 @@ struct LessEqual {
 };
 
 /// x > y
-struct Greater {
+struct Greater : Signature<2, Takes::numbers, Gives::boolean> {
   static constexpr std::string_view name = "greater";
-  static constexpr int arity = 2;
-  static constexpr Takes takes = Takes::numbers;
-  static constexpr Gives gives = Gives::boolean;
   template <class T>
   TWINGRAD_HOST_DEVICE static bool apply(T x, T y, const Parameters&) {
     return x > y;
@@ -509,11 +400,8 @@ struct Greater {
 };
 
 /// x >= y
-struct GreaterEqual {
+struct GreaterEqual : Signature<2, Takes::numbers, Gives::boolean> {
   static constexpr std::string_view name = "greater_equal";
-  static constexpr int arity = 2;
-  static constexpr Takes takes = Takes::numbers;
-  static constexpr Gives gives = Gives::boolean;
   template <class T>
   TWINGRAD_HOST_DEVICE static bool apply(T x, T y, const Parameters&) {
     return x >= y;
@@ -521,11 +409,8 @@ struct GreaterEqual {
 };
 
 /// x and y
-struct LogicalAnd {
+struct LogicalAnd : Signature<2, Takes::bools> {
   static constexpr std::string_view name = "logical_and";
-  static constexpr int arity = 2;
-  static constexpr Takes takes = Takes::bools;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, T y, const Parameters&) {
     return x && y;
@@ -533,11 +418,8 @@ struct LogicalAnd {
 };
 
 /// x or y
-struct LogicalOr {
+struct LogicalOr : Signature<2, Takes::bools> {
   static constexpr std::string_view name = "logical_or";
-  static constexpr int arity = 2;
-  static constexpr Takes takes = Takes::bools;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, T y, const Parameters&) {
     return x || y;
@@ -545,11 +427,8 @@ struct LogicalOr {
 };
 
 /// y where x > 0 or NaN, else 0: relu's gradient in one pass
-struct ReluGrad {
+struct ReluGrad : Signature<2, Takes::floats> {
   static constexpr std::string_view name = "relu_grad";
-  static constexpr int arity = 2;
-  static constexpr Takes takes = Takes::floats;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(T x, T y, const Parameters&) {
     return x <= T(0) ? T(0) : y;
@@ -557,11 +436,8 @@ struct ReluGrad {
 };
 
 /// x where the condition holds, else y. The first input is bool.
-struct Where {
+struct Where : Signature<3, Takes::any> {
   static constexpr std::string_view name = "where";
-  static constexpr int arity = 3;
-  static constexpr Takes takes = Takes::any;
-  static constexpr Gives gives = Gives::same;
   template <class T>
   TWINGRAD_HOST_DEVICE static T apply(bool condition, T x, T y, const Parameters&) {
     return condition ? x : y;

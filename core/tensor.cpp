@@ -1,8 +1,10 @@
 #include <twingrad/autograd.h>
 #include <twingrad/evaluate.h>
+#include <twingrad/graph/capture.h>
 #include <twingrad/graph/node.h>
 #include <twingrad/graph/runtime.h>
 #include <twingrad/ops.h>
+#include <twingrad/ops/rows.h>
 
 #include <cstring>
 #include <utility>
@@ -187,17 +189,7 @@ Tensor Tensor::detach() const {
     const NoGrad guard;
     return identity(*this);
   }
-  auto node = std::make_shared<Node>();
-  node->shape = source.shape;
-  node->dtype = source.dtype;
-  node->device = source.device;
-  node->where = source.where;
-  node->buffer = source.buffer;
-  node->offset = source.offset;
-  node->strides = source.strides;
-  node->literal = source.literal;
-  node->literal_bytes = source.literal_bytes;
-  return Tensor(std::move(node));
+  return Tensor(leaf_with_value(source));
 }
 
 Tensor Tensor::to(Dtype dtype, std::source_location where) const {
@@ -229,14 +221,17 @@ void Tensor::assign(const Tensor& value, std::source_location where) {
                      std::string(name(before.dtype)) + " on " + before.device.name() + ", the value " +
                      to_string(after->shape) + " " + std::string(name(after->dtype)) + " on " + after->device.name());
   }
-  const std::string label = before.label;
-  const bool leaf_requires_grad = before.requires_grad && before.is_leaf();
-  Tensor fresh = value.detach();
-  fresh.node()->label = label;
-  fresh.node()->requires_grad = leaf_requires_grad;
-  fresh.node()->owner = impl_;
-  fresh.node()->cut = true;
-  impl_->node = fresh.node();
+  Capture* const capture = CaptureScope::active();
+  if (capture == nullptr || !capture->recording) {
+    rebind(impl_, value.detach().node());
+    return;
+  }
+  capture->note_replaced(impl_);
+  // What is there already is copied by the step, so that every replay takes what is there then.
+  const NoGrad guard;
+  const Tensor fresh =
+      value.evaluated() ? apply_typed(contiguous_op, {value}, {}, after->type(), after->device, where) : value.detach();
+  rebind(impl_, fresh.node());
 }
 
 Tensor& Tensor::label(std::string text) {

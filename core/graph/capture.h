@@ -28,8 +28,21 @@ struct Capture {
   std::vector<std::function<void()>> before;           ///< to be called before a replay: writes literals anew
   std::vector<std::function<void()>> after;            ///< to be called after each run that succeeded
   std::vector<Tensor> with_grad;                       ///< leaves that backward() gave a grad()
-  bool refuses_values = false;                         ///< eval() throws
 
+  /// A handle that was assigned to while ops are recorded for replays, and what it named before.
+  struct Replaced {
+    std::shared_ptr<detail::TensorImpl> handle;
+    std::shared_ptr<Node> before;
+  };
+  /// Ops are recorded for replays: assignments take effect at once, so that what follows reads the new values, and are
+  /// noted here instead of in `assignments`; a value cannot be asked for.
+  bool recording = false;
+  std::vector<Replaced> replaced;
+  std::vector<const void*> stepped;  ///< optimizers
+
+  /// Takes an assignment that would have been made.
+  void assign(const Tensor& handle, const Tensor& value);
+  void note_replaced(const std::shared_ptr<detail::TensorImpl>& handle);
   void note_seed(const Seed& seed, const std::shared_ptr<Node>& literal);
 };
 

@@ -20,21 +20,6 @@ constexpr std::size_t most_programs = 16;
 
 using Handle = std::shared_ptr<detail::TensorImpl>;
 
-/// A leaf of the program's own, lying in memory as `like`.
-NodePtr leaf_like(const Node& like) {
-  auto node = std::make_shared<Node>();
-  node->shape = like.shape;
-  node->dtype = like.dtype;
-  node->device = like.device;
-  node->strides = like.strides;
-  node->offset = like.offset;
-  node->where = like.where;
-  node->buffer = like.buffer;
-  node->literal = like.literal;
-  node->literal_bytes = like.literal_bytes;
-  return node;
-}
-
 /// An input as the programs take it: computed, in memory, without gaps.
 Tensor in_memory(const Tensor& input) {
   input.eval();
@@ -55,14 +40,9 @@ bool lies_alike(const Node& a, const Node& b) {
 
 /// A new node for `handle`: what a step computed, or a copy that the step may write over.
 void take_value(const Handle& handle, const Node& value, std::shared_ptr<Buffer> buffer) {
-  const Node& before = *handle->node;
-  const NodePtr node = leaf_like(value);
+  const NodePtr node = leaf_with_value(value);
   node->buffer = std::move(buffer);
-  node->label = before.label;
-  node->requires_grad = before.requires_grad;
-  node->cut = true;
-  node->owner = handle;
-  handle->node = node;
+  rebind(handle, node);
 }
 
 /// Makes the handle's value nobody else's, so that it may be written over.
@@ -83,21 +63,15 @@ void make_sole(const Handle& handle) {
 }  // namespace
 
 struct CompiledStep::Program {
-  /// A tensor that the step reads and assigns to.
-  struct Bound {
-    Handle handle;
-    NodePtr leaf;
-  };
+  /// A tensor that the step assigns to.
   struct Assigned {
     Handle handle;
     NodePtr value;
-    NodePtr leaf;  ///< of the same handle, when it is read
-    bool computed = true;
+    NodePtr leaf;  ///< stands for what the handle names when the step begins; null where the step does not read that
   };
 
   std::vector<NodePtr> inputs;
   std::vector<std::size_t> positions;  ///< of the inputs' leaves in the graph, or npos when they are not read
-  std::vector<Bound> bound;
   std::vector<Assigned> assigned;
   NodePtr result_node;
   Tensor result;
@@ -115,9 +89,9 @@ struct CompiledStep::Program {
   }
   /// Whether all that it assigns to still lies in memory as it did.
   bool fits() const {
-    return std::all_of(bound.begin(), bound.end(), [](const Bound& item) {
+    return std::all_of(assigned.begin(), assigned.end(), [](const Assigned& item) {
       const Node& now = *item.handle->node;
-      return now.buffer != nullptr && lies_alike(now, *item.leaf);
+      return item.leaf == nullptr || (now.buffer != nullptr && lies_alike(now, *item.leaf));
     });
   }
 
@@ -137,9 +111,11 @@ struct CompiledStep::Program {
         graph.shifts[positions[i]] = static_cast<std::size_t>(node.offset) * size_of(node.dtype);
       }
     }
-    for (const Bound& item : bound) {
-      make_sole(item.handle);
-      item.leaf->buffer = item.handle->node->buffer;
+    for (const Assigned& item : assigned) {
+      if (item.leaf != nullptr) {
+        make_sole(item.handle);
+        item.leaf->buffer = item.handle->node->buffer;
+      }
     }
   }
 
@@ -148,12 +124,10 @@ struct CompiledStep::Program {
     for (const NodePtr& input : inputs) {
       input->buffer.reset();
     }
-    for (const Bound& item : bound) {
-      item.leaf->buffer.reset();
-    }
     for (const Assigned& item : assigned) {
-      if (item.computed) {
-        item.value->buffer.reset();
+      item.value->buffer.reset();
+      if (item.leaf != nullptr) {
+        item.leaf->buffer.reset();
       }
     }
     result_node->buffer.reset();
@@ -161,7 +135,9 @@ struct CompiledStep::Program {
 
   void take_results() {
     for (const Assigned& item : assigned) {
-      const bool in_place = item.leaf != nullptr && item.leaf->buffer == item.value->buffer;
+      // In the same memory it may still lie otherwise, turned for one.
+      const bool in_place =
+          item.leaf != nullptr && item.leaf->buffer == item.value->buffer && lies_alike(*item.leaf, *item.value);
       if (!in_place) {
         take_value(item.handle, *item.value, item.value->buffer);
       }
@@ -170,7 +146,7 @@ struct CompiledStep::Program {
     if (owns_result()) {
       result.node()->buffer = result_node->buffer;
     } else {
-      result = Tensor(leaf_like(*result_node));
+      result = Tensor(leaf_with_value(*result_node));
     }
   }
 };
@@ -191,30 +167,58 @@ std::string CompiledStep::describe() const {
 
 namespace {
 
-/// Runs the function with placeholders for the inputs, ops recorded.
-Tensor record_ops(const CompiledStep::Function& function, std::span<const NodePtr> placeholders, CaptureScope& scope) {
+/// Takes back what recording has done to handles, gradients and generators: only replays do these things.
+class Restore {
+ public:
+  explicit Restore(Capture& capture) : capture_(capture) {}
+  Restore(const Restore&) = delete;
+  Restore& operator=(const Restore&) = delete;
+  ~Restore() {
+    for (const Capture::Replaced& replaced : capture_.replaced) {
+      replaced.handle->node = replaced.before;
+    }
+    for (const Tensor& leaf : capture_.with_grad) {
+      leaf.zero_grad();
+    }
+    for (const Capture::Draw& draw : capture_.draws) {
+      if (const auto generator = draw.generator.lock(); generator != nullptr) {
+        --generator->stream;
+      }
+    }
+  }
+
+ private:
+  Capture& capture_;
+};
+
+/// A handle that the step assigns to, what it names before and after.
+struct Assignment {
+  Handle handle;
+  NodePtr before;
+  NodePtr after;
+};
+
+struct Recording {
+  Tensor result;
+  std::vector<Assignment> assignments;
+};
+
+/// Runs the function with placeholders for the inputs, its ops and assignments recorded.
+Recording record_ops(const CompiledStep::Function& function, std::span<const NodePtr> placeholders, Capture& capture) {
   std::vector<Tensor> inputs;
   for (const NodePtr& placeholder : placeholders) {
     inputs.emplace_back(placeholder);
   }
-  scope.capture().refuses_values = true;
-  Tensor result = function(inputs);
-  for (const Tensor& leaf : scope.capture().with_grad) {
-    leaf.zero_grad();
-  }
-  if (!result.defined() || result.evaluated()) {
+  capture.recording = true;
+  const Restore restore(capture);
+  Recording recording{.result = function(inputs), .assignments = {}};
+  if (!recording.result.defined() || recording.result.evaluated()) {
     throw ArgumentError("compile: the step must return a tensor that it computes, the loss for one");
   }
-  return result;
-}
-
-/// The draws of the recording are the first replay's.
-void rewind(const std::vector<Capture::Draw>& draws) {
-  for (const Capture::Draw& draw : draws) {
-    if (const auto generator = draw.generator.lock(); generator != nullptr) {
-      --generator->stream;
-    }
+  for (const Capture::Replaced& replaced : capture.replaced) {
+    recording.assignments.push_back({replaced.handle, replaced.before, replaced.handle->node});
   }
+  return recording;
 }
 
 std::function<void()> redraw(Capture::Draw draw) {
@@ -232,36 +236,18 @@ std::function<void()> redraw(Capture::Draw draw) {
   };
 }
 
-/// Of several values assigned to one handle in a step the last one counts.
-std::vector<std::pair<Tensor, Tensor>> last_assignments(const std::vector<std::pair<Tensor, Tensor>>& all) {
-  std::vector<std::pair<Tensor, Tensor>> last;
-  for (const auto& assignment : all) {
-    const auto found = std::find_if(last.begin(), last.end(),
-                                    [&](const auto& other) { return other.first.impl() == assignment.first.impl(); });
-    if (found == last.end()) {
-      last.push_back(assignment);
-    } else {
-      found->second = assignment.second;
-    }
-  }
-  return last;
-}
-
 /// Gives what is assigned to a value in memory of its own, where it is still to be computed or rides in its node. True
 /// when that changed a node that the recording has used.
-bool settle(const std::vector<std::pair<Tensor, Tensor>>& assignments) {
-  const CapturePause pause;
+bool settle(const std::vector<Assignment>& assignments) {
   bool changed = false;
-  for (const auto& [handle, value] : assignments) {
-    const Node& node = *handle.node();
-    if (node.buffer != nullptr) {
+  for (const Assignment& assignment : assignments) {
+    if (assignment.before->buffer != nullptr) {
       continue;
     }
-    handle.eval();
-    const Node& now = *handle.node();
-    if (now.buffer == nullptr) {
+    Tensor(assignment.before).eval();
+    if (const Node& now = *assignment.before; now.buffer == nullptr) {
       const Tensor copy = leaf_from_host(now.literal.data(), now.shape, now.dtype, now.device);
-      take_value(handle.impl(), *copy.node(), copy.node()->buffer);
+      take_value(assignment.handle, *copy.node(), copy.node()->buffer);
     }
     changed = true;
   }
@@ -283,35 +269,30 @@ void require_one_device(const Graph& graph) {
 void CompiledStep::record(Program& program, std::span<const Tensor> inputs) {
   ++recordings_;
   for (const Tensor& input : inputs) {
-    program.inputs.push_back(leaf_like(*input.node()));
+    program.inputs.push_back(leaf_with_value(*input.node()));
     program.inputs.back()->offset = 0;
   }
-  CaptureScope scope;
-  Tensor result;
+  Recording recording;
+  Capture captured;
   {
-    struct Rewind {
-      const std::vector<Capture::Draw>& draws;
-      ~Rewind() { rewind(draws); }
-    } const rewind_at_end{scope.capture().draws};
-    result = record_ops(function_, program.inputs, scope);
+    CaptureScope scope;
+    recording = record_ops(function_, program.inputs, scope.capture());
+    captured = std::move(scope.capture());
   }
-  const std::vector<std::pair<Tensor, Tensor>> assignments = last_assignments(scope.capture().assignments);
-  if (settle(assignments)) {
+  if (settle(recording.assignments)) {
     program = Program();
     --recordings_;
     record(program, inputs);
     return;
   }
 
-  std::vector<NodePtr> targets{result.node()};
-  for (const auto& [handle, value] : assignments) {
-    if (!value.evaluated()) {
-      targets.push_back(value.node());
-    }
+  std::vector<NodePtr> targets{recording.result.node()};
+  for (const Assignment& assignment : recording.assignments) {
+    targets.push_back(assignment.after);
   }
   Graph& graph = program.graph;
   graph.nodes = run_order(targets);
-  graph.device = result.device();
+  graph.device = recording.result.device();
   graph.fuse = fusion();
   graph.keep.assign(graph.nodes.size(), 0);
   graph.donated.assign(graph.nodes.size(), 0);
@@ -330,14 +311,12 @@ void CompiledStep::record(Program& program, std::span<const Tensor> inputs) {
     program.positions.push_back(found == place.end() ? std::string::npos : found->second);
   }
   std::vector<std::pair<std::size_t, NodePtr>> own_leaves;
-  for (const auto& [handle, value] : assignments) {
-    Program::Assigned assigned{handle.impl(), value.node(), nullptr, !value.evaluated()};
-    const auto read = place.find(handle.node().get());
-    if (read != place.end() && handle.node()->has_value()) {
-      assigned.leaf = leaf_like(*handle.node());
+  for (const auto& [handle, before, after] : recording.assignments) {
+    Program::Assigned assigned{handle, after, nullptr};
+    if (const auto read = place.find(before.get()); read != place.end()) {
+      assigned.leaf = leaf_with_value(*before);
       graph.donated[read->second] = 1;
       own_leaves.emplace_back(read->second, assigned.leaf);
-      program.bound.push_back({handle.impl(), assigned.leaf});
     }
     program.assigned.push_back(std::move(assigned));
   }
@@ -358,12 +337,12 @@ void CompiledStep::record(Program& program, std::span<const Tensor> inputs) {
       node->spent = true;
     }
   }
-  program.result_node = result.node();
-  for (const Capture::Draw& draw : scope.capture().draws) {
+  program.result_node = recording.result.node();
+  for (const Capture::Draw& draw : captured.draws) {
     program.before.push_back(redraw(draw));
   }
-  std::move(scope.capture().before.begin(), scope.capture().before.end(), std::back_inserter(program.before));
-  program.after = std::move(scope.capture().after);
+  std::move(captured.before.begin(), captured.before.end(), std::back_inserter(program.before));
+  program.after = std::move(captured.after);
 }
 
 CompiledStep::Program& CompiledStep::program_for(std::span<const Tensor> inputs) {

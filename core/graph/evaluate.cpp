@@ -237,7 +237,7 @@ void eval(const std::vector<Tensor>& tensors) {
   if (ready) {
     return;  // nothing runs, so nothing that waits runs along
   }
-  if (const Capture* capture = CaptureScope::active(); capture != nullptr && capture->refuses_values) {
+  if (const Capture* capture = CaptureScope::active(); capture != nullptr && capture->recording) {
     throw ArgumentError(
         "compile: a value is asked for (eval, item, to_vector) inside the step, where nothing is computed yet; return "
         "the "
@@ -303,7 +303,9 @@ void assign_all(const std::vector<std::pair<Tensor, Tensor>>& handles_and_values
     targets.push_back(after);
   }
   if (Capture* capture = CaptureScope::active(); capture != nullptr) {
-    capture->assignments.insert(capture->assignments.end(), handles_and_values.begin(), handles_and_values.end());
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      capture->assign(handles_and_values[i].first, Tensor(targets[i]));
+    }
     return;
   }
   evaluate_with_waiting(std::move(targets), Run::step, handles_and_values);
@@ -322,7 +324,7 @@ void assign_all(const std::vector<std::pair<Tensor, Tensor>>& handles_and_values
 
 void assign_later(const Tensor& handle, const Tensor& value) {
   if (Capture* capture = CaptureScope::active(); capture != nullptr) {
-    capture->assignments.emplace_back(handle, value);
+    capture->assign(handle, value);
     return;
   }
   Tensor target = handle;

@@ -160,6 +160,29 @@ Tensor literal_integers(std::span<const std::int64_t> values, Device device) {
   return result;
 }
 
+NodePtr leaf_with_value(const Node& source) {
+  auto node = std::make_shared<Node>();
+  node->shape = source.shape;
+  node->dtype = source.dtype;
+  node->device = source.device;
+  node->where = source.where;
+  node->buffer = source.buffer;
+  node->offset = source.offset;
+  node->strides = source.strides;
+  node->literal = source.literal;
+  node->literal_bytes = source.literal_bytes;
+  return node;
+}
+
+void rebind(const std::shared_ptr<detail::TensorImpl>& handle, NodePtr fresh) {
+  const Node& before = *handle->node;
+  fresh->label = before.label;
+  fresh->requires_grad = before.requires_grad && before.is_leaf();
+  fresh->cut = true;
+  fresh->owner = handle;
+  handle->node = std::move(fresh);
+}
+
 Tensor leaf_from_host(const void* data, const Shape& shape, Dtype dtype, Device device) {
   auto node = std::make_shared<Node>();
   node->shape = shape;

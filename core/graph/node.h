@@ -89,6 +89,11 @@ std::uint64_t next_visit();
 template <class Stop>
 std::vector<Node*> topological_order(std::span<const NodePtr> targets, Stop stop);
 
+/// A leaf with the value that `source` has, in the same memory.
+NodePtr leaf_with_value(const Node& source);
+/// Makes `fresh` what the handle names: it takes the label over, and the mark of a leaf that requires gradients.
+void rebind(const std::shared_ptr<detail::TensorImpl>& handle, NodePtr fresh);
+
 /// Adds a node for `op`: infers its type, checks the device, notes the source line. Errors get the op's name, the
 /// inputs' types and the line in front. Numbers among the operands take dtype and device of the tensors.
 Tensor apply(const Op& op, std::span<const Operand> operands, Attributes attributes = {});

@@ -19,12 +19,7 @@ Tensor materialize(const Tensor& value) {
 
 // Gives the handle, and all its copies, another node: unlike assign(), also of another device or dtype.
 void rebind(const Tensor& handle, const Tensor& value) {
-  const NodePtr& before = handle.node();
-  const Tensor fresh = value.detach();
-  fresh.node()->label = before->label;
-  fresh.node()->requires_grad = before->requires_grad;
-  fresh.node()->owner = handle.impl();
-  handle.impl()->node = fresh.node();
+  twingrad::rebind(handle.impl(), value.detach().node());
 }
 
 }  // namespace

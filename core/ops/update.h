@@ -2,7 +2,7 @@
 // optimizers use it. Hyperparameters are data in the graph, so that a learning rate that changes needs no new plan.
 //
 //   Tensor next = update<formulas::Sgd>({parameter, gradient}, {lr});
-//   Tensor same = update<formulas::Sgd>({parameter, gradient, lr_tensor});      // one literal for many updates
+//   Tensor same = update<formulas::Sgd>({parameter, gradient, lr_of_shape_1});  // one literal for many updates
 #pragma once
 
 #include <twingrad/op.h>
@@ -21,7 +21,7 @@ const Op& update_op(int kernel);
 /// Throws ShapeError, DtypeError, DeviceError, and ArgumentError for a wrong count.
 Tensor update(const Op& row, std::initializer_list<Tensor> tensors, std::initializer_list<double> hyperparameters);
 
-/// With the hyperparameters as the last of the tensors.
+/// With the hyperparameters as the last of the tensors, a vector (n) of the others' dtype and device. Throws likewise.
 Tensor update(const Op& row, std::initializer_list<Tensor> tensors);
 template <class Formula>
 Tensor update(std::initializer_list<Tensor> tensors) {

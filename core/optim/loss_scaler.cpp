@@ -92,7 +92,9 @@ bool LossScaler::step(Optimizer& optimizer, std::vector<Tensor> scaled_gradients
     const NoGrad guard;
     return finite_flag(scaled_gradients);
   }();
-  if (CaptureScope::active() != nullptr || !flag.defined()) {
+  // compile() needs the value: asking for it below says that it cannot be had.
+  const Capture* const capture = CaptureScope::active();
+  if ((capture != nullptr && !capture->recording) || !flag.defined()) {
     take(std::move(scaled_gradients));  // without any gradient: the optimizer says so
     return true;
   }

@@ -45,7 +45,8 @@ class LossScaler {
   /// `optimizer` with transform(unscale(gradients)); if not, parameters and the optimizer's state stay as they are.
   /// Changes the scale for the next loss. Returns whether the optimizer stepped. Throws what Optimizer::step() throws,
   /// and NumericError when gradients are not finite at the smallest scale. While a training step is captured for the
-  /// cross-check, no value is asked for and the step is taken.
+  /// cross-check, no value is asked for and the step is taken. Inside compile() it throws ArgumentError: whether to
+  /// step is decided on the host.
   bool step(Optimizer& optimizer, std::vector<Tensor> scaled_gradients, const Transform& transform = {},
             std::source_location where = std::source_location::current());
 

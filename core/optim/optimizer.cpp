@@ -47,14 +47,18 @@ Optimizer::Optimizer(Optimizer&& other) noexcept
     : slots_(std::move(other.slots_)),
       learning_rates_(std::move(other.learning_rates_)),
       anchor_(std::move(other.anchor_)) {
-  anchor_->optimizer = this;
+  if (anchor_ != nullptr) {
+    anchor_->optimizer = this;
+  }
 }
 
 Optimizer& Optimizer::operator=(Optimizer&& other) noexcept {
   slots_ = std::move(other.slots_);
   learning_rates_ = std::move(other.learning_rates_);
   anchor_ = std::move(other.anchor_);
-  anchor_->optimizer = this;
+  if (anchor_ != nullptr) {
+    anchor_->optimizer = this;
+  }
   return *this;
 }
 
@@ -207,6 +211,11 @@ void Optimizer::rewrite(const std::vector<Literals>& made) const {
 // A compiled step writes the numbers of the step to come and counts it afterwards.
 void Optimizer::note_replays(std::vector<Literals> made, std::vector<std::size_t> stepped) {
   Capture& capture = *CaptureScope::active();
+  if (capture.recording && std::ranges::find(capture.stepped, anchor_.get()) != capture.stepped.end()) {
+    throw ArgumentError(
+        "compile: an optimizer steps twice in one step, and both would count as the same; compile each by itself");
+  }
+  capture.stepped.push_back(anchor_.get());
   const std::weak_ptr<Anchor> anchor = anchor_;
   capture.before.emplace_back([anchor, literals = std::move(made)] {
     const auto alive = anchor.lock();

@@ -35,6 +35,9 @@ std::vector<std::string> RMSprop::buffer_names(std::size_t group) const {
 
 Hyperparameters RMSprop::hyperparameters(const Moment& at) const {
   const Options& options = options_[at.group];
+  if (options.momentum == 0 && !options.centred) {
+    return {{options.alpha, 1.0 - options.alpha}, {at.lr, options.eps}};
+  }
   return {{options.alpha, 1.0 - options.alpha}, {at.lr, options.eps}, {options.eps}, {options.momentum, 1.0}, {at.lr}};
 }
 

@@ -30,7 +30,8 @@ Hyperparameters SGD::hyperparameters(const Moment& at) const {
   const Options& options = options_[at.group];
   // The buffer starts at 0, so an undamped first step makes it the gradient.
   const double share = at.step == 1 ? 1.0 : 1.0 - options.dampening;
-  return {{options.momentum, share}, {options.momentum, 1.0}, {at.lr}};
+  return options.momentum == 0 ? Hyperparameters{{at.lr}}
+                               : Hyperparameters{{at.lr}, {options.momentum, share}, {options.momentum, 1.0}};
 }
 
 Optimizer::Output SGD::update(const Input& in) const {
@@ -38,11 +39,11 @@ Optimizer::Output SGD::update(const Input& in) const {
   Tensor direction = add_penalties(in.gradient, in.parameter, options.weight_decay, options.l1);
   std::vector<Tensor> buffers;
   if (options.momentum > 0) {
-    buffers.push_back(twingrad::update<formulas::Accumulate>({in.buffers[0], direction, in.hyper[0]}));
+    buffers.push_back(twingrad::update<formulas::Accumulate>({in.buffers[0], direction, in.hyper[1]}));
     direction =
-        options.nesterov ? twingrad::update<formulas::Accumulate>({buffers[0], direction, in.hyper[1]}) : buffers[0];
+        options.nesterov ? twingrad::update<formulas::Accumulate>({buffers[0], direction, in.hyper[2]}) : buffers[0];
   }
-  return {twingrad::update<formulas::Sgd>({in.parameter, direction, in.hyper[2]}), buffers};
+  return {twingrad::update<formulas::Sgd>({in.parameter, direction, in.hyper[0]}), buffers};
 }
 
 }  // namespace twingrad::optim

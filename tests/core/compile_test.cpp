@@ -168,6 +168,125 @@ TEST_P(CompileTest, ReadsSlicesWhereTheyLie) {
   EXPECT_EQ(step.recordings(), 1U);
 }
 
+/// Runs `step` twice over, compiled and plain, from the same start; what it leaves behind must have the same bits.
+template <class Make>
+void expect_as_plain(const Make& make) {
+  std::vector<std::vector<double>> results;
+  for (const bool compiled : {false, true}) {
+    auto [step, state] = make();
+    CompiledStep fast = compile(std::function<Tensor(Tensor)>(step));
+    std::vector<double> all;
+    for (int i = 0; i < 5; ++i) {
+      const Tensor x = random_normal({4, 4}, {21, i}, {.device = state.front().device()});
+      all.push_back((compiled ? fast(x) : step(x)).item());
+    }
+    for (const Tensor& tensor : state) {
+      const std::vector<double> values = tensor.to_vector<double>();
+      all.insert(all.end(), values.begin(), values.end());
+    }
+    results.push_back(std::move(all));
+  }
+  EXPECT_EQ(results[0], results[1]);
+}
+
+using Made = std::pair<std::function<Tensor(const Tensor&)>, std::vector<Tensor>>;
+
+Tensor parameter(std::int64_t number, Device device) {
+  Tensor w = random_normal({4, 4}, {20, number}, {.device = device});
+  w.eval();
+  return w.detach().requires_grad(true);
+}
+
+TEST_P(CompileTest, WhatFollowsAnAssignmentReadsTheNewValue) {
+  // As adversarial nets train: the second loss sees what the first step has made of the other net.
+  expect_as_plain([&]() -> Made {
+    Tensor a = parameter(1, device());
+    Tensor b = parameter(2, device());
+    auto first = std::make_shared<optim::Adam>(std::vector<Tensor>{a});
+    auto second = std::make_shared<optim::SGD>(std::vector<Tensor>{b}, optim::SGDOptions{.lr = 0.1});
+    return {[=](const Tensor& x) {
+              first->step(gradients(mean(square(matmul(tanh(matmul(x, b)), a))), {a}));
+              Tensor loss = mean(square(matmul(tanh(matmul(x, b)), a) - 1));
+              second->step(gradients(loss, {b}));
+              return loss;
+            },
+            {a, b}};
+  });
+}
+
+TEST_P(CompileTest, AValueThatLiesTurnedInTheSameMemory) {
+  expect_as_plain([&]() -> Made {
+    Tensor w = parameter(3, device());
+    return {[=](const Tensor& x) {
+              Tensor loss = sum(x * w);
+              assign_all({{w, transpose(w * 0.5)}});
+              return loss;
+            },
+            {w}};
+  });
+}
+
+TEST_P(CompileTest, ValuesThatAreThereAlreadyAreTakenAnewEachTime) {
+  expect_as_plain([&]() -> Made {
+    Tensor a = parameter(4, device());
+    Tensor b = parameter(5, device());
+    Tensor last = parameter(6, device());
+    return {[=](const Tensor& x) mutable {
+              Tensor loss = sum(x * a - b) + sum(last);
+              assign_all({{a, b}, {b, a}});  // exchanged
+              last.assign(x);
+              return loss;
+            },
+            {a, b, last}};
+  });
+}
+
+TEST_P(CompileTest, RunningMeansAreUpdatedOnceForEachForwardPass) {
+  expect_as_plain([&]() -> Made {
+    auto norm = std::make_shared<nn::BatchNorm1d>(4);
+    norm->to(device());
+    std::vector<Tensor> state;
+    for (const auto& [name, tensor] : norm->named_buffers()) {
+      state.push_back(tensor);
+    }
+    Tensor w = parameter(7, device());
+    state.push_back(w);
+    return {[=](const Tensor& x) {
+              Tensor loss = sum((*norm)(x)*w) + sum((*norm)(x * 2) * w);
+              assign_all({{w, w - gradients(loss, {w})[0] * 0.01}});
+              return loss;
+            },
+            state};
+  });
+}
+
+TEST_P(CompileTest, AScaledStepIsRefused) {
+  Tensor w = parameter(9, device());
+  optim::SGD sgd({w});
+  optim::LossScaler scaler;
+  CompiledStep step = compile([&](const Tensor& x) {
+    Tensor loss = sum(x * w);
+    scaler.step(sgd, gradients(scaler.scale(loss), {w}));
+    return loss;
+  });
+  EXPECT_THROW(step(ones({4, 4}, {.device = device()})), ArgumentError);
+}
+
+TEST_P(CompileTest, OneOptimizerStepsOnce) {
+  Tensor w = parameter(8, device());
+  optim::SGD sgd({w});
+  const std::vector<float> before = w.to_vector<float>();
+  CompiledStep step = compile([&](const Tensor& x) {
+    sgd.step(gradients(sum(x * w), {w}));
+    Tensor loss = sum(x * w);
+    sgd.step(gradients(loss, {w}));
+    return loss;
+  });
+  EXPECT_THROW(step(ones({4, 4}, {.device = device()})), ArgumentError);
+  EXPECT_EQ(w.to_vector<float>(), before);
+  EXPECT_EQ(sgd.steps(), 0);
+}
+
 TEST_P(CompileTest, FollowsParametersThatAreReplaced) {
   nn::Mlp model({5, 3}, {.seed = 3});
   model.to(device());

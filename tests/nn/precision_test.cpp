@@ -152,7 +152,7 @@ TEST_P(PrecisionTest, MasterWeightsKeepUpdatesBelowBfloat16) {
 }
 
 TEST_P(PrecisionTest, ProductsSeeRoundedOperandsAndSumInFloat32) {
-  // 257 needs nine bits; bfloat16 has eight. 1 + 2^-8 as a sum of 257 terms needs a wide accumulator.
+  // 257 needs nine bits; bfloat16 has eight.
   const AutocastScope scope(Precision::mixed_bf16);
   EXPECT_EQ(matmul(floats({257}, {1, 1}), floats({1}, {1, 1})).item(), 256);
   const std::int64_t k = 257;
@@ -191,7 +191,7 @@ TEST_P(PrecisionTest, ReductionsRowsAndLossesAreFloat32) {
         cross_entropy(half, labels), cumsum(half, 0), mse_loss(half, floats({1, 1, 1, 1}, {2, 2}))}) {
     EXPECT_EQ(result.dtype(), f32);
   }
-  // Exact in float32, not in bfloat16: the mean of 256 and 257 zeros' neighbours.
+  // 256 and 511 ones: exact in float32, where bfloat16 has no 257.
   Values values(512, 1.0);
   values[0] = 256;
   EXPECT_EQ(sum(floats(values, {512}, bf16)).item(), 256 + 511);
@@ -406,16 +406,17 @@ struct Regression {
 TEST_P(PrecisionTest, TrainingFollowsFloat32WithinItsRoundings) {
   const Regression regression;
   const Values expected = regression.train(device(), Precision::fp32);
+  const Values bound_of_float32 = regression.bounds(0x1p-24);
   for (const auto& [precision, unit] :
        {std::pair(Precision::mixed_bf16, 0x1p-8), std::pair(Precision::mixed_fp16, 0x1p-11)}) {
     SCOPED_TRACE(name(precision));
     const Values found = regression.train(device(), precision);
     const Values bound = regression.bounds(unit);
-    const Values bound_of_float32 = regression.bounds(0x1p-24);
     ASSERT_EQ(found.size(), bound.size());
     bool beyond_float32 = false;
     for (std::size_t i = 0; i < found.size(); ++i) {
       EXPECT_LE(std::abs(found[i] - expected[i]), bound[i]) << i;
+      // Two float32 runs are each within the bound of the exact one, and so within two of them of each other.
       beyond_float32 = beyond_float32 || std::abs(found[i] - expected[i]) > 2 * bound_of_float32[i];
     }
     EXPECT_TRUE(beyond_float32);  // else float32 was used
