@@ -1,17 +1,16 @@
-// Chains of elementwise ops beside a copy of the same memory. A chain of any length reads its input once and writes its
-// result once, so the goal is at most 1.2 times the copy's time, however long it is, until arithmetic is the limit.
+// Chains of elementwise ops beside a copy of the same memory: like the copy, a chain of any length reads its input once
+// and writes its result once, so that what it takes longer is not traffic of the memory.
 //
 //   bench_kernels --benchmark_filter=chain
 #include <benchmark/benchmark.h>
-#include <omp.h>
 #include <twingrad/evaluate.h>
 #include <twingrad/ops.h>
 
-#include <cstring>
 #include <string>
 #include <vector>
 
 #include "bench/kernels/registry.h"
+#include "bench/systems/parallel_copy.h"
 
 namespace tg = twingrad;
 
@@ -45,17 +44,8 @@ void run_copy(benchmark::State& state, std::int64_t elements) {
   const auto count = static_cast<std::size_t>(elements);
   std::vector<float> from(count, 1);
   std::vector<float> to(count, 2);
-  constexpr std::size_t worth_a_thread = std::size_t{1} << 16;
-  const int threads = count < worth_a_thread ? 1 : omp_get_max_threads();
   for (auto _ : state) {
-#pragma omp parallel num_threads(threads)
-    {
-      const auto part = static_cast<std::size_t>(omp_get_thread_num());
-      const auto parts = static_cast<std::size_t>(omp_get_num_threads());
-      const std::size_t begin = count / parts * part;
-      const std::size_t end = part + 1 == parts ? count : begin + count / parts;
-      std::memcpy(to.data() + begin, from.data() + begin, (end - begin) * sizeof(float));
-    }
+    bench::parallel_copy(to.data(), from.data(), count * sizeof(float));
     benchmark::ClobberMemory();
   }
   count_bytes(state, elements);

@@ -1,5 +1,5 @@
 // Products alone: every matrix product of the works' training steps, as our backend runs it inside a plan, beside the
-// oneDNN primitive for the same shapes and layouts. The goal: at least 95 % of the primitive's own speed.
+// oneDNN primitive for the same shapes and layouts.
 //
 //   bench_kernels --benchmark_filter=product/mnist
 #include <benchmark/benchmark.h>

@@ -7,9 +7,26 @@
 import os
 import sys
 
-# Read when JAX starts: how many threads its products may use.
-threads = sys.argv[sys.argv.index("--threads") + 1] if "--threads" in sys.argv else "1"
-if threads == "1":
+
+def cpus_core_by_core(cpus):
+    """CPUs of different cores first, so that threads share a core only where there are more of them than cores."""
+    places, seen = [], []
+    for cpu in sorted(cpus):
+        with open(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list", encoding="utf-8") as file:
+            siblings = file.read()
+        places.append((seen.count(siblings), cpu))
+        seen.append(siblings)
+    return [cpu for _, cpu in sorted(places)]
+
+
+# Read when JAX starts: its products run on one thread, or on as many as the process has CPUs.
+threads = int(sys.argv[sys.argv.index("--threads") + 1]) if "--threads" in sys.argv else 1
+available = os.sched_getaffinity(0)
+if threads < 1 or threads > len(available):
+    sys.exit(f"--threads {threads}: JAX can have 1 to {len(available)}, as many as this process may use CPUs")
+if 1 < threads < len(available):
+    os.sched_setaffinity(0, cpus_core_by_core(available)[:threads])
+if threads == 1:
     os.environ["XLA_FLAGS"] = (os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false").strip()
 os.environ["JAX_PLATFORMS"] = "cpu"
 
@@ -19,7 +36,7 @@ import numpy
 
 import peer
 
-MODES = ["jit", "jit-async", "scan"]
+MODES = ["jit", "scan"]
 
 
 def forward(parameters, x, dtype):
@@ -50,7 +67,7 @@ LOSSES = {"mse": mse, "cross_entropy": cross_entropy, "binary_cross_entropy": bi
 class Jax(peer.System):
     def __init__(self, work, data, arguments):
         jax.config.update("jax_default_matmul_precision", "highest")
-        jax.config.update("jax_cpu_enable_async_dispatch", arguments.mode == "jit-async")
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
         adam = work["adam"]
         beta1, beta2, lr, eps = adam["beta1"], adam["beta2"], adam["lr"], adam["eps"]
         loss_of = LOSSES[work["loss"]]

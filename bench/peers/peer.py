@@ -3,7 +3,7 @@
 A peer is a process that gets the path of a work (JSON) and of its data (safetensors), prints one JSON line when it is
 ready, and then answers each line on standard input with one JSON line (see bench/README.md, "A system"):
 
-    serve(MySystem)          # MySystem(work, data, arguments) with the methods of class System
+    serve(MySystem, MODES)   # MySystem(work, data, arguments) with the methods of class System
 """
 
 import argparse
@@ -57,7 +57,7 @@ class System:
 
 
 def read_safetensors(path):
-    """All tensors of the file by name, without copying."""
+    """All tensors of the file by name, each in memory of its own."""
     types = {"F32": numpy.float32, "F64": numpy.float64, "I64": numpy.int64}
     raw = numpy.fromfile(path, dtype=numpy.uint8)
     header_bytes = int(raw[:8].view(numpy.uint64)[0])

@@ -2,7 +2,7 @@
 
 The net and the settings are those of `scripts/train` without options. Prints one line an epoch and the median:
 
-    scripts/train --epochs 10
+    scripts/train --device cpu --epochs 10
     .peers/bin/python bench/peers/torch_epoch.py --epochs 10
 """
 
@@ -31,7 +31,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--weight-decay", type=float, default=0.01)
+    parser.add_argument("--weight-decay", type=float, default=0.05)
     parser.add_argument("--workers", type=int, default=0, help="DataLoader's processes")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

@@ -21,9 +21,8 @@ LOSSES = {
 
 def autocast(work):
     """Products in the work's precision; does nothing for float32."""
-    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    dtype = dtypes[work["precision"]]
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype != torch.float32)
+    enabled = {"float32": False, "bfloat16": True}[work["precision"]]
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled)
 
 
 def tensor(array):

@@ -1,13 +1,17 @@
 #include "bench/step/page.h"
 
+#include <twingrad/check/report_svg.h>
 #include <twingrad/error.h>
 
 #include <string_view>
 
 #include "bench/step/page_data.h"
+#include "bench/step/text.h"
 
 namespace stepbench {
 namespace {
+
+using twingrad::check::escaped;
 
 constexpr std::string_view style = R"css(
 :root{color-scheme:light dark;--page:#f6f7f9;--card:#fff;--line:#dde2e8;--ink:#17212b;--soft:#5a6775;--win:#2f74b5;--loss:#d1620f;--self:#17212b}
@@ -26,6 +30,10 @@ svg .name{text-anchor:end}svg .ours{font-weight:700}svg .tick{text-anchor:middle
 .heat td,.heat th{text-align:center;border:1px solid var(--line)}
 .spread{stroke:var(--ink);stroke-width:2}.reference{fill:none;stroke:var(--line);stroke-width:7}.curve{fill:none;stroke:var(--win);stroke-width:1}
 )css";
+
+std::string text_of(const nlohmann::json& json, const char* key) {
+  return escaped(json.at(key).get<std::string>());
+}
 
 /// Ahead or behind only when three quarters of all turns say so.
 std::string verdict(const PageSystem& peer) {
@@ -104,20 +112,19 @@ std::string to_page(const nlohmann::json& run) {
   text += "</style></head><body><main>\n<h1>Training steps, beside other libraries</h1>\n";
   try {
     const nlohmann::json& machine = run.at("machine");
-    text += "<p class='soft'>" + escaped(machine.at("processor")) + " (" + escaped(machine.at("family_model")) + "), " +
-            std::to_string(machine.at("threads").get<int>()) + " CPUs, " + escaped(machine.at("system")) + "; " +
-            escaped(machine.at("compiler")) + "; commit " + escaped(machine.at("commit")) + ", " +
-            escaped(machine.at("date")) + "; " + std::to_string(run.at("starts").get<int>()) +
-            " starts of every system</p>\n";
+    text += "<p class='soft'>" + text_of(machine, "processor") + " (" + text_of(machine, "family_model") + "), " +
+            std::to_string(machine.at("threads").get<int>()) + " CPUs, " + text_of(machine, "system") + "; " +
+            text_of(machine, "compiler") + "; commit " + text_of(machine, "commit") + ", " + text_of(machine, "date") +
+            "; " + std::to_string(run.at("starts").get<int>()) + " starts of every system</p>\n";
     for (const nlohmann::json& left : run.at("left_out")) {
-      text += "<p><b>Left out: " + escaped(left.at("system")) + "</b>: " + escaped(left.at("reason")) + "</p>\n";
+      text += "<p><b>Left out: " + text_of(left, "system") + "</b>: " + text_of(left, "reason") + "</p>\n";
     }
   } catch (const nlohmann::json::exception& error) {
     throw twingrad::IoError(std::string("the result is not as expected: ") + error.what());
   }
   text +=
       "<p>One training step each: forward, backward, Adam, a fresh batch. The systems took turns in one run; a ratio "
-      "is the median over turns next to each other, its spread their quartiles. Above 1 we are faster. Ahead and "
+      "is the median over turns of the same round, its spread their quartiles. Above 1 we are faster. Ahead and "
       "behind are said when three quarters of the turns agree.</p>\n";
   if (run.value("sweep", false)) {
     text +=

@@ -1,3 +1,5 @@
+#include <twingrad/check/report_svg.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -5,9 +7,12 @@
 #include <utility>
 
 #include "bench/step/page_data.h"
+#include "bench/step/text.h"
 
 namespace stepbench {
 namespace {
+
+using twingrad::check::escaped;
 
 /// A logarithmic axis from `low` to `high` onto pixels.
 struct LogAxis {

@@ -2,8 +2,7 @@
 
 #include <twingrad/error.h>
 
-#include <cstdarg>
-#include <cstdio>
+#include "bench/step/text.h"
 
 namespace tg = twingrad;
 
@@ -34,9 +33,7 @@ PageWork parse_work(const nlohmann::json& json) {
   PageWork work;
   const nlohmann::json& what = json.at("work");
   work.name = what.at("name");
-  for (const nlohmann::json& size : what.at("sizes")) {
-    work.sizes += (work.sizes.empty() ? "" : "-") + std::to_string(size.get<long long>());
-  }
+  work.sizes = sizes_text(what.at("sizes").get<std::vector<std::int64_t>>());
   work.width = what.at("sizes").at(0);
   work.loss = what.at("loss");
   work.precision = what.at("precision");
@@ -87,45 +84,6 @@ std::vector<PageWork> page_works(const nlohmann::json& run) {
   } catch (const nlohmann::json::exception& error) {
     throw tg::IoError(std::string("the result is not as expected: ") + error.what());
   }
-}
-
-std::string format_text(const char* text, ...) {
-  char buffer[1024];
-  va_list arguments;
-  va_start(arguments, text);
-  std::vsnprintf(buffer, sizeof buffer, text, arguments);
-  va_end(arguments);
-  return buffer;
-}
-
-std::string duration_text(double seconds) {
-  if (seconds < 1e-3) {
-    return format_text("%.1f us", 1e6 * seconds);
-  }
-  return seconds < 1 ? format_text("%.2f ms", 1e3 * seconds) : format_text("%.2f s", seconds);
-}
-
-std::string escaped(const std::string& text) {
-  std::string result;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        result += "&amp;";
-        break;
-      case '<':
-        result += "&lt;";
-        break;
-      case '>':
-        result += "&gt;";
-        break;
-      case '"':
-        result += "&quot;";
-        break;
-      default:
-        result += c;
-    }
-  }
-  return result;
 }
 
 }  // namespace stepbench

@@ -39,13 +39,6 @@ struct PageWork {
 /// Throws IoError when `run` is no result of this benchmark, or lacks a field.
 std::vector<PageWork> page_works(const nlohmann::json& run);
 
-/// "12.3 us", "4.56 ms", "1.23 s".
-std::string duration_text(double seconds);
-/// Text with the characters that HTML gives a meaning replaced.
-std::string escaped(const std::string& text);
-/// printf into a string.
-std::string format_text(const char* text, ...) __attribute__((format(printf, 1, 2)));
-
 /// Horizontal bars on a logarithmic axis: to the right of 1 what is slower than ours, to the left what is faster.
 std::string ratio_chart(const PageWork& work);
 /// Losses of all systems over the step, laid over float64's.

@@ -162,7 +162,7 @@ void compare_with(const Reference& reference, const std::string& precision, Entr
   }
 }
 
-/// Microseconds so far in which some program was ready to run and had no CPU; negative when the system does not say.
+/// Microseconds so far in which some program was ready to run and had no CPU; NaN when the system does not say.
 double waited_microseconds() {
   std::ifstream pressure("/proc/pressure/cpu");
   std::string word;
@@ -172,7 +172,7 @@ double waited_microseconds() {
       return std::stod(word.substr(key.size()));
     }
   }
-  return -1;
+  return NAN;
 }
 
 struct Turn {
@@ -206,7 +206,8 @@ void compare_bits(const std::vector<Entry>& entries, const Entry& entry) {
   }
 }
 
-/// A turn while other programs kept the machine busy says little: it is taken again, a few times, whatever its result.
+/// A turn in which threads waited for a CPU says little: it is taken again, three times, or once if it is long,
+/// whatever its result.
 Turn quiet_turn(Entry& entry, std::int64_t steps) {
   constexpr double long_turn = 0.5;
   const auto start = Clock::now();
@@ -269,15 +270,20 @@ Ceilings measure_ceilings(const Work& work, const Settings& settings) {
   return {.flops = answer.at("flops"), .copy = answer.at("copy")};
 }
 
-/// All systems of one start take turns: A B C A B C, every second round backwards.
+/// All systems of one start take turns: A B C, C B A. What fails drops out.
 void take_turns(std::vector<Entry*> alive, const Settings& settings) {
   const auto begin = Clock::now();
   for (int round = 0; round < settings.repeats; ++round) {
     for (Entry* entry : alive) {
-      const Turn taken = quiet_turn(*entry, entry->result.steps);
-      entry->result.step_seconds.push_back(taken.step_seconds);
-      entry->result.cpu_seconds.push_back(taken.cpu_seconds);
-      entry->result.disturbance.push_back(taken.disturbance);
+      if (!entry->result.failure.empty()) {
+        continue;
+      }
+      guarded(*entry, [&] {
+        const Turn taken = quiet_turn(*entry, entry->result.steps);
+        entry->result.step_seconds.push_back(taken.step_seconds);
+        entry->result.cpu_seconds.push_back(taken.cpu_seconds);
+        entry->result.disturbance.push_back(taken.disturbance);
+      });
     }
     std::reverse(alive.begin(), alive.end());
     const double per_round = seconds_since(begin) / (round + 1);
@@ -379,6 +385,9 @@ WorkResult run_work(const Work& work, const std::vector<SystemSpec>& systems, co
     settings.progress(work.name + ": start " + std::to_string(s + 1) + ", taking turns");
     take_turns(alive, settings);
     for (Entry* entry : alive) {
+      if (!entry->result.failure.empty()) {
+        continue;
+      }
       entry->result.peak_memory = std::max(entry->result.peak_memory, entry->process->peak_memory());
       entry->process.reset();
     }

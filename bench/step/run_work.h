@@ -1,6 +1,6 @@
 // Runs one work on all systems: starts them, holds their results against each other, and lets them take turns.
 //
-//   const stepbench::WorkResult result = stepbench::run_work(work, systems, settings, progress);
+//   const stepbench::WorkResult result = stepbench::run_work(work, systems, settings);
 #pragma once
 
 #include <cstdint>
@@ -40,7 +40,8 @@ struct EntryResult {
   std::vector<double> step_seconds;        ///< turn after turn, of all starts
   std::vector<double> cpu_seconds;         ///< of each turn, per step: processor time of all threads, waiting included
                                            ///< where threads spin
-  std::vector<double> disturbance;         ///< of each turn: share of its time in which some program waited for a CPU
+  std::vector<double> disturbance;         ///< of each turn: share of its time in which some thread waited for a CPU;
+                                           ///< NaN when the system does not say
   std::vector<double> ready_seconds;       ///< per start: process started, libraries and data loaded
   std::vector<double> first_step_seconds;  ///< per start: the same and the first step done; compilers' caches are empty
                                            ///< at the first start

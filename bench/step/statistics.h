@@ -21,7 +21,7 @@ struct Spread {
 double quantile(std::vector<double> values, double p);
 /// Throws ArgumentError for no values.
 Spread spread(const std::vector<double>& values);
-/// above[i] / below[i]: turn i of both was next to each other, so what slowed the machine then slowed both. Throws
+/// above[i] / below[i]: turn i of both was in the same round, so what slowed the machine for long slowed both. Throws
 /// ArgumentError when the counts differ.
 std::vector<double> paired_ratios(const std::vector<double>& above, const std::vector<double>& below);
 

@@ -26,8 +26,7 @@ std::string script(Program program) {
   return program == Program::torch ? "torch_step.py" : "jax_step.py";
 }
 
-/// A thread that spins for its share of work keeps a CPU from everybody else, so it is asked whether Python has the
-/// module without importing it.
+/// Asks Python whether it finds the module, without the seconds that importing it takes.
 bool python_has(const std::string& python, const std::string& module) {
   const std::string line = "'" + python + "' -c \"import importlib.util, sys; sys.exit(importlib.util.find_spec('" +
                            module + "') is None)\" >/dev/null 2>&1";

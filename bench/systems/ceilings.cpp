@@ -13,6 +13,7 @@
 #include <oneapi/dnnl/dnnl.hpp>
 #include <vector>
 
+#include "bench/systems/parallel_copy.h"
 #include "bench/systems/serve.h"
 
 namespace {
@@ -59,25 +60,10 @@ double product_ceiling(dnnl::memory::data_type type) {
 
 /// Bytes per second read and written by a copy of `bytes`, split over the threads when it is worth it.
 double copy_ceiling(std::size_t bytes) {
-  constexpr std::size_t worth_a_thread = std::size_t{1} << 18;
-  const int threads = bytes < worth_a_thread ? 1 : omp_get_max_threads();
   std::vector<char> from(bytes, 1);
   std::vector<char> to(bytes, 2);
   const std::size_t times = std::max<std::size_t>(1, (std::size_t{1} << 24) / bytes);
-  const double seconds = fastest(0.1, [&] {
-#pragma omp parallel num_threads(threads)
-    {
-      const auto part = static_cast<std::size_t>(omp_get_thread_num());
-      const auto parts = static_cast<std::size_t>(omp_get_num_threads());
-      const std::size_t begin = bytes / parts * part;
-      const std::size_t end = part + 1 == parts ? bytes : begin + bytes / parts;
-      for (std::size_t i = 0; i < times; ++i) {
-        std::memcpy(to.data() + begin, from.data() + begin, end - begin);
-        // Tells the compiler that the copy is looked at, so that it stays.
-        asm volatile("" : : "r"(to.data()) : "memory");
-      }
-    }
-  });
+  const double seconds = fastest(0.1, [&] { bench::parallel_copy(to.data(), from.data(), bytes, times); });
   return 2.0 * static_cast<double>(bytes) * static_cast<double>(times) / seconds;
 }
 

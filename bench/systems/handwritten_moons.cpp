@@ -160,10 +160,8 @@ class HandwrittenMoons : public bench::System {
     layer = {};
     const auto weight = data_.floats(name + ".weight");
     const auto bias = data_.floats(name + ".bias");
-#pragma omp simd
     for (std::size_t o = 0; o < out; ++o) {
       layer.bias.value[o] = bias[o];
-#pragma omp simd
       for (std::size_t i = 0; i < in; ++i) {
         layer.weight.value[i * out + o] = weight[o * in + i];
       }
@@ -174,7 +172,6 @@ class HandwrittenMoons : public bench::System {
   static void store(const Layer<in, out, relu>& layer, std::vector<std::vector<float>>& all) {
     std::vector<float> weight;
     for (std::size_t o = 0; o < out; ++o) {
-#pragma omp simd
       for (std::size_t i = 0; i < in; ++i) {
         weight.push_back(layer.weight.value[i * out + o]);
       }

@@ -25,7 +25,7 @@ struct WorkFile {
   std::int64_t batch = 0;           ///< rows of one step
   std::int64_t batches = 0;         ///< step t takes batch t modulo this
   std::string loss;                 ///< mse, cross_entropy, binary_cross_entropy; means over the batch
-  std::string precision;            ///< float32
+  std::string precision;            ///< of products: float32 or bfloat16
   double lr = 0, beta1 = 0, beta2 = 0, eps = 0;
 
   std::size_t layers() const { return sizes.size() - 1; }

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <twingrad/error.h>
 
+#include <cmath>
 #include <string>
 
 #include "bench/step/page.h"
@@ -86,6 +87,24 @@ TEST(StepReport, TheTableHasRatiosFloorsAndWhatWasLeftOut) {
   expect_has(row_of(table, "quick"), " 100.0 % 1.0 us ");
   expect_has(row_of(table, "slow"), "slow 3.000 3.000-3.000 ");
   expect_has(table, "broken                      LEFT OUT: its outputs are not float32");
+}
+
+TEST(StepReport, DisturbanceThatTheSystemDoesNotTellIsADashAndNull) {
+  WorkResult result = some_result();
+  result.entries[1].disturbance = {0.01, 0.03, 0.5, 0.02};
+  result.entries[2].disturbance = std::vector<double>(4, std::nan(""));
+  const std::string table = to_table(result);
+  EXPECT_TRUE(row_of(table, "ours").ends_with(" 0 %")) << table;
+  EXPECT_TRUE(row_of(table, "quick").ends_with(" 50 %")) << table;
+  EXPECT_TRUE(row_of(table, "slow").ends_with(" -")) << table;
+  const std::string json = to_json(result).dump();
+  EXPECT_NE(json.find("\"disturbance\":[null,null,null,null]"), std::string::npos) << json;
+}
+
+TEST(StepReport, LongFailuresAreNotCutOff) {
+  WorkResult result = some_result();
+  result.entries.back().failure = std::string(5000, 'x') + " end";
+  expect_has(to_table(result), result.entries.back().failure + "\n");
 }
 
 TEST(StepPage, SaysBehindAsPlainlyAsAhead) {
