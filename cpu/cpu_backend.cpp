@@ -10,6 +10,8 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "cpu/families.h"
 #include "cpu/fused.h"
@@ -106,15 +108,7 @@ class CpuBackend final : public Backend {
   }
 
   std::unique_ptr<PreparedKernel> prepare(const KernelCall& call) override {
-    std::unique_ptr<PreparedKernel> kernel;
-    if (call.op->family == Family::matmul) {
-      kernel = matmul_.prepare(call);
-    } else if (call.op->family == Family::elementwise || call.op->family == Family::update) {
-      const std::vector<int> from_memory(call.inputs.size(), -1);
-      kernel = fuse({.parts = {{.call = call, .from = from_memory, .stored = true}}});
-    } else if (call.op->family == Family::reduce) {
-      kernel = prepare_sum(call);
-    }
+    std::unique_ptr<PreparedKernel> kernel = specialised(call);
     return kernel != nullptr ? std::move(kernel) : Backend::prepare(call);
   }
 
@@ -127,6 +121,23 @@ class CpuBackend final : public Backend {
   void synchronize() override {}
 
  private:
+  /// A kernel made for this very call, with the bits of run(); nullptr: there is none.
+  std::unique_ptr<PreparedKernel> specialised(const KernelCall& call) {
+    switch (call.op->family) {
+      case Family::matmul:
+        return matmul_.prepare(call);
+      case Family::elementwise:
+      case Family::update: {
+        const std::vector<int> from_memory(call.inputs.size(), -1);
+        return fuse_elementwise({.parts = {{.call = call, .from = from_memory, .stored = true}}});
+      }
+      case Family::reduce:
+        return prepare_sum(call);
+      default:
+        return nullptr;
+    }
+  }
+
   static void custom(const KernelCall& call) {
     if (call.op->custom_cpu == nullptr) {
       throw DeviceError(std::string(call.op->name) + " has no CPU kernel: give its row custom_cpu");

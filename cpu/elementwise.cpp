@@ -1,5 +1,6 @@
-// Family::elementwise: operands that are strided, and the 16-bit floats, are brought block by block into a small buffer
-// in the first-level cache, so that everything runs through the dense loops of elementwise_loops.h.
+// Family::elementwise, any call by itself: operands that are strided, and the 16-bit floats, are brought block by block
+// into a small buffer in the first-level cache, so that everything runs through the dense loops of elementwise_loops.h.
+// Plans run it only where fused.cpp does not take the call: 16-bit floats, and large operands that lie across memory.
 #include <twingrad/formulas.h>
 #include <twingrad/op.h>
 
@@ -13,6 +14,7 @@
 #include "cpu/convert.h"
 #include "cpu/elementwise_loops.h"
 #include "cpu/families.h"
+#include "cpu/gather.h"
 #include "cpu/parallel.h"
 #include "cpu/strided.h"
 
@@ -22,30 +24,12 @@ namespace {
 using formulas::Parameters;
 
 constexpr std::int64_t block = 512;  // elements; 4 KiB of the widest type per operand
-/// From this many elements on a transposed operand is made contiguous first.
-constexpr std::int64_t worth_a_copy = 4096;
 
-// Bringing operands into a dense buffer, in the type the formula computes in.
-
-template <class T>
-void gather(void* target, const void* source, std::int64_t offset, std::int64_t stride, std::int64_t n) {
-  auto* out = static_cast<compute_t<T>*>(target);
-  const T* in = static_cast<const T*>(source) + offset;
-  if (stride == 1) {
-    for (std::int64_t i = 0; i < n; ++i) {
-      out[i] = static_cast<compute_t<T>>(in[i]);
-    }
-  } else if (stride == 0) {
-    std::fill_n(out, n, static_cast<compute_t<T>>(*in));
-  } else {
-    for (std::int64_t i = 0; i < n; ++i) {
-      out[i] = static_cast<compute_t<T>>(in[i * stride]);
-    }
-  }
-}
-
+/// Brings an operand into a dense buffer, in the type the formula computes in.
 void gather(Dtype dtype, void* target, const void* source, std::int64_t offset, std::int64_t stride, std::int64_t n) {
-  visit(dtype, [&]<class T>(Type<T>) { gather<T>(target, source, offset, stride, n); });
+  visit(dtype, [&]<class T>(Type<T>) {
+    gather_run(static_cast<const T*>(source) + offset, stride, n, static_cast<compute_t<T>*>(target));
+  });
 }
 
 /// Rounds a block of float32 into a 16-bit float.
@@ -65,7 +49,7 @@ class Runner {
         inputs_(inputs),
         row_(row),
         loop_(loop),
-        narrow_output_(call.output.dtype == Dtype::bf16 || call.output.dtype == Dtype::f16),
+        narrow_output_(!is_direct(call.output.dtype)),
         output_bytes_(size_of(call.output.dtype)) {
     std::copy(call.attributes.reals.begin(), call.attributes.reals.end(), parameters_.p);
   }
@@ -81,7 +65,7 @@ class Runner {
       const TensorView& input = inputs_[i];
       operands[i] =
           static_cast<const std::byte*>(input.data) + offsets[i] * static_cast<std::int64_t>(size_of(input.dtype));
-      whole = whole && direct(input.dtype) && (strides[i] == 0 || strides[i] == 1);
+      whole = whole && is_direct(input.dtype) && (strides[i] == 0 || strides[i] == 1);
       scalars |= strides[i] == 0 ? 1U << i : 0U;
     }
     // A run of one element may count as dense or as single values.
@@ -95,7 +79,6 @@ class Runner {
   }
 
  private:
-  static bool direct(Dtype dtype) { return dtype != Dtype::bf16 && dtype != Dtype::f16; }
   std::byte* target(std::int64_t flat) const {
     return static_cast<std::byte*>(call_.output.data) + flat * static_cast<std::int64_t>(output_bytes_);
   }
@@ -108,7 +91,7 @@ class Runner {
     for (std::size_t i = 0; i < static_cast<std::size_t>(row_.arity); ++i) {
       const TensorView& input = inputs_[i];
       const std::int64_t offset = offsets[i] + done * strides[i];
-      if (strides[i] == 1 && direct(input.dtype)) {
+      if (strides[i] == 1 && is_direct(input.dtype)) {
         operands[i] =
             static_cast<const std::byte*>(input.data) + offset * static_cast<std::int64_t>(size_of(input.dtype));
       } else {
@@ -138,7 +121,7 @@ class Runner {
 void elementwise(const KernelCall& call) {
   const Row& row = row_of(call.op->kernel);
   const Dtype dtype = call.inputs.back().dtype;
-  const Dtype computed = dtype == Dtype::bf16 || dtype == Dtype::f16 ? Dtype::f32 : dtype;
+  const Dtype computed = is_direct(dtype) ? dtype : Dtype::f32;
   const DenseLoop loop = row.loop(computed);
   if (loop == nullptr) {
     refuse_dtype(call, dtype);

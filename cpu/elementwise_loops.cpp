@@ -22,12 +22,6 @@ using output_t = std::conditional_t<Formula::gives == Gives::boolean, bool, T>;
 template <class Formula, class T, std::size_t I>
 using input_t = std::conditional_t<std::is_same_v<Formula, Where> && I == 0, bool, T>;
 
-/// Formulas of functions that take more than a few instructions. Their float32 loops run on the CPU's own functions
-/// (lane.h), those of float64 on the C library's.
-template <class Formula>
-inline constexpr bool is_function =
-    index_in<Formula, std::tuple<Exp, Expm1, Log, Log1p, Sin, Cos, Tanh, Sigmoid, LogSigmoid, Elu, Gelu, GeluTanh, Silu,
-                                 Softplus, Erf, PowScalar, Pow, Formula>>::value < 17;
 template <class Formula>
 inline constexpr bool is_periodic = std::is_same_v<Formula, Sin> || std::is_same_v<Formula, Cos>;
 
@@ -138,8 +132,6 @@ constexpr Row make_row() {
   enter<Formula, std::uint8_t>(row);
   enter<Formula, bool>(row);
   row.arity = Formula::arity;
-  row.gives_bool = Formula::gives == Gives::boolean;
-  row.first_is_bool = std::is_same_v<Formula, Where>;
   if (is_function<Formula>) {
     row.nanoseconds = 0.5;
     row.wide_nanoseconds = 5.0;

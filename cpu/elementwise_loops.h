@@ -13,6 +13,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <tuple>
+#include <type_traits>
 
 namespace twingrad::cpu {
 
@@ -28,8 +30,6 @@ using DenseLoop = void (*)(std::int64_t n, void* output, const Operands& operand
 struct Row {
   std::array<DenseLoop, 8> loops{};  ///< by dtype
   int arity = 0;
-  bool gives_bool = false;
-  bool first_is_bool = false;
   double nanoseconds = 0.2;       ///< of one element, about
   double wide_nanoseconds = 0.4;  ///< of one element of float64
 
@@ -41,6 +41,17 @@ struct Row {
     return arity == 1 ? scalars == 0 : (arity == 2 ? scalars != 3 : (scalars & 1U) == 0);
   }
 };
+
+/// Formulas of functions that take more than a few instructions. Their float32 loops run on the CPU's own functions
+/// (lane.h), those of float64 on the C library's.
+using FunctionFormulas = std::tuple<formulas::Exp, formulas::Expm1, formulas::Log, formulas::Log1p, formulas::Sin,
+                                    formulas::Cos, formulas::Tanh, formulas::Sigmoid, formulas::LogSigmoid,
+                                    formulas::Elu, formulas::Gelu, formulas::GeluTanh, formulas::Silu,
+                                    formulas::Softplus, formulas::Erf, formulas::PowScalar, formulas::Pow>;
+template <class Formula>
+inline constexpr bool is_function = []<class... Function>(std::tuple<Function...>*) {
+  return (std::is_same_v<Formula, Function> || ...);
+}(static_cast<FunctionFormulas*>(nullptr));
 
 /// The row of an elementwise op's `kernel`, the formula's index in formulas::Formulas.
 const Row& row_of(int kernel);

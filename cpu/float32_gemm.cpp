@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <limits>
 #include <memory>
 #include <new>
 
@@ -264,28 +263,12 @@ void Float32Gemm::run_chunks(const Float32Operands& operands) const {
     }
   };
   parallel_for(chunks, multiply_add * static_cast<double>(results * chunk_), sum);
-  // As fold_chunks() does for one result.
-  for (std::int64_t count = chunks; count > 1; count = (count + 1) / 2) {
-    for (std::int64_t pair = 0; pair < count / 2; ++pair) {
-      float* sum_of = partial + pair * results;
-      const float* first = partial + 2 * pair * results;
-#pragma GCC ivdep
-      for (std::int64_t i = 0; i < results; ++i) {
-        sum_of[i] = first[i] + first[results + i];
-      }
-    }
-    if (count % 2 != 0) {
-      std::copy_n(partial + (count - 1) * results, results, partial + count / 2 * results);
-    }
-  }
+  fold_chunk_rows<AddStep>(partial, chunks, results, results);
   for (std::int64_t row = 0; row < product_.m; ++row) {
     const std::int64_t at = row * product_.n;
     for (std::int64_t i = 0; i < product_.n; ++i) {
       const float value = operands.bias != nullptr ? partial[at + i] + operands.bias[i] : partial[at + i];
-      const bool zero = activation_ == Activation::relu        ? value <= 0.0F
-                        : activation_ == Activation::relu_grad ? operands.saved[at + i] <= 0.0F
-                                                               : false;
-      operands.c[at + i] = zero ? 0.0F : value;
+      operands.c[at + i] = activated(activation_, value, operands.saved, at + i);
     }
   }
 }

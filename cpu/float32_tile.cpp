@@ -2,21 +2,6 @@
 #include "cpu/float32_tile.h"
 
 namespace twingrad::cpu::float32::detail {
-namespace {
-
-bool becomes_zero(Activation activation, float value, const float* saved) {
-  switch (activation) {
-    case Activation::none:
-      return false;
-    case Activation::relu:
-      return value <= 0.0F;
-    case Activation::relu_grad:
-      return *saved <= 0.0F;
-  }
-  return false;
-}
-
-}  // namespace
 
 void start_odd(const Tile& tile, float* sums, int height, int vectors) {
   const std::int64_t width = vectors * vector_length;
@@ -67,8 +52,7 @@ void finish_odd(const Tile& tile, const float* sums, int height, int vectors) {
       if (tile.bias != nullptr) {
         value += tile.turned ? tile.bias[r] : tile.bias[c];
       }
-      const float* saved = tile.saved != nullptr ? tile.saved + at : nullptr;
-      tile.target[at] = becomes_zero(tile.activation, value, saved) ? 0.0F : value;
+      tile.target[at] = activated(tile.activation, value, tile.saved, at);
     }
   }
 }

@@ -83,6 +83,14 @@ enum class Activation : std::uint8_t {
   relu_grad,  ///< formulas::ReluGrad of the saved output of relu, and it
 };
 
+/// The result `value` where the output of relu was saved at saved[at], which relu_grad alone reads. NaN stays.
+inline float activated(Activation activation, float value, const float* saved, std::int64_t at) {
+  const bool zero = activation == Activation::relu        ? value <= 0.0F
+                    : activation == Activation::relu_grad ? saved[at] <= 0.0F
+                                                          : false;
+  return zero ? 0.0F : value;
+}
+
 /// Where a tile's left operand lies: its elements are read one by one and multiplied with whole vectors of the right.
 struct LeftOperand {
   const float* data = nullptr;

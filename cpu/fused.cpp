@@ -6,13 +6,13 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "cpu/contiguous.h"
 #include "cpu/elementwise_loops.h"
+#include "cpu/gather.h"
 #include "cpu/parallel.h"
 #include "cpu/strided.h"
 #include "cpu/update_loops.h"
@@ -23,13 +23,10 @@ namespace {
 constexpr std::size_t most_operands = 4;
 /// What the parts of one block may fill: half of a small first-level cache, the rest is for the operands in memory.
 constexpr std::int64_t scratch_bytes = 16384;
+constexpr std::int64_t smallest_block = 64;
 constexpr std::int64_t largest_block = 4096;
-/// From this many elements on an operand that lies across memory is better copied first.
-constexpr std::int64_t worth_a_copy = 4096;
-
-bool is_direct(Dtype dtype) {
-  return dtype != Dtype::bf16 && dtype != Dtype::f16;
-}
+/// What they may fill in the smallest block, on the stack of every thread: 64 parts of 8 bytes an element.
+constexpr std::int64_t largest_scratch = 32768;
 
 /// Where a part's operand comes from.
 struct Source {
@@ -65,19 +62,8 @@ template <class T>
 void gather_as(const StridedLoop<1>& walk, std::int64_t begin, std::int64_t end, const void* source, void* target) {
   const T* in = static_cast<const T*>(source);
   T* out = static_cast<T*>(target);
-  const std::int64_t stride = walk.inner_stride(0);
   walk.for_each_run(begin, end, [&](std::int64_t flat, const auto& offsets, std::int64_t n) {
-    const T* from = in + offsets[0];
-    T* to = out + (flat - begin);
-    if (stride == 1) {
-      std::copy_n(from, n, to);
-    } else if (stride == 0) {
-      std::fill_n(to, n, *from);
-    } else {
-      for (std::int64_t i = 0; i < n; ++i) {
-        to[i] = from[i * stride];
-      }
-    }
+    gather_run(in + offsets[0], walk.inner_stride(0), n, out + (flat - begin));
   });
 }
 
@@ -100,12 +86,17 @@ class FusedKernel final : public PreparedKernel {
     return std::all_of(fusion.parts.begin(), fusion.parts.end(), [&](const Fusion::Part& part) { return add(part); });
   }
 
-  void finish() {
+  /// False when the parts need more scratch than there is.
+  bool finish() {
     share_scratch();
+    if (per_element_ * smallest_block > largest_scratch) {
+      return false;
+    }
     block_ = count_;
     if (pieces_.size() > 1 || per_element_ > 0) {
-      const std::int64_t fits = per_element_ > 0 ? scratch_bytes / per_element_ / 64 * 64 : largest_block;
-      block_ = std::clamp<std::int64_t>(fits, 64, largest_block);
+      const std::int64_t fits =
+          per_element_ > 0 ? scratch_bytes / per_element_ / smallest_block * smallest_block : largest_block;
+      block_ = std::clamp(fits, smallest_block, largest_block);
     }
     // Areas in bytes of a block; it is a multiple of 64 elements, so each begins at a cache line.
     for (Piece& piece : pieces_) {
@@ -114,6 +105,7 @@ class FusedKernel final : public PreparedKernel {
         source.scratch *= block_;
       }
     }
+    return true;
   }
 
   /// Gives every result and every gathered operand an area of scratch, in bytes per element, that another one may have
@@ -162,8 +154,8 @@ class FusedKernel final : public PreparedKernel {
 
   void run(std::span<void* const> addresses, const std::source_location& /*where*/) override {
     parallel_for(count_, nanoseconds_, [&](std::int64_t begin, std::int64_t end) {
-      // 16 parts of 3 operands of 8 bytes in the smallest block: the most that there can be.
-      alignas(64) std::byte scratch[std::max<std::size_t>(scratch_bytes, 16 * 4 * 8 * 64)];
+      static_assert(scratch_bytes <= largest_scratch);
+      alignas(64) std::byte scratch[largest_scratch];
       for (std::int64_t at = begin; at < end; at += block_) {
         run_block(addresses, at, std::min(end, at + block_), scratch);
       }
@@ -293,10 +285,9 @@ class FusedKernel final : public PreparedKernel {
 
 std::unique_ptr<PreparedKernel> fuse_elementwise(const Fusion& fusion) {
   auto kernel = std::make_unique<FusedKernel>();
-  if (!kernel->build(fusion)) {
+  if (!kernel->build(fusion) || !kernel->finish()) {
     return nullptr;
   }
-  kernel->finish();
   return kernel;
 }
 

@@ -9,7 +9,8 @@
 
 namespace twingrad::cpu {
 
-/// nullptr when a part is neither elementwise nor an update, has a dtype of 16 bits, or an operand lies across memory.
+/// nullptr when a part is neither elementwise nor an update, has a dtype of 16 bits, or an operand lies across memory,
+/// and when more results are needed at once than fit the nearest cache.
 /// Each part's bits are those of elementwise() and update().
 std::unique_ptr<PreparedKernel> fuse_elementwise(const Fusion& fusion);
 

@@ -86,20 +86,41 @@ C reduce_chunk(std::int64_t n, const Value& value) {
   return lane[0];
 }
 
-/// The chunks' results, folded in place by neighbours. `stride` elements lie between two of them.
+/// The chunks' results, folded in place by neighbours.
 template <class Step, class C>
-C fold_chunks(C* partial, std::int64_t count, std::int64_t stride = 1) {
+C fold_chunks(C* partial, std::int64_t count) {
   while (count > 1) {
     const std::int64_t pairs = count / 2;
     for (std::int64_t i = 0; i < pairs; ++i) {
-      partial[i * stride] = Step::combine(partial[2 * i * stride], partial[(2 * i + 1) * stride]);
+      partial[i] = Step::combine(partial[2 * i], partial[2 * i + 1]);
     }
     if (count % 2 != 0) {
-      partial[pairs * stride] = partial[(count - 1) * stride];
+      partial[pairs] = partial[count - 1];
     }
     count = pairs + count % 2;
   }
   return partial[0];
+}
+
+/// The same for `width` results side by side: chunk c of them begins at partial[c * stride]; they are left in chunk 0.
+template <class Step, class C>
+void fold_chunk_rows(C* partial, std::int64_t count, std::int64_t width, std::int64_t stride) {
+  while (count > 1) {
+    const std::int64_t pairs = count / 2;
+    for (std::int64_t pair = 0; pair < pairs; ++pair) {
+      C* const folded = partial + pair * stride;
+      const C* const first = partial + 2 * pair * stride;
+      const C* const second = first + stride;
+#pragma GCC ivdep
+      for (std::int64_t i = 0; i < width; ++i) {
+        folded[i] = Step::combine(first[i], second[i]);
+      }
+    }
+    if (count % 2 != 0) {
+      std::copy_n(partial + (count - 1) * stride, width, partial + pairs * stride);
+    }
+    count = pairs + count % 2;
+  }
 }
 
 /// All of value(r) for r < n. Chunks are folded as they come, by the same pairs as fold_chunks(): `level[k]` holds a

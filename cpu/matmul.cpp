@@ -22,12 +22,6 @@ namespace twingrad::cpu {
 
 using float32::Activation;
 
-/// What all products of one backend share.
-class Matmul::Engines {
- public:
-  OnednnMatmul onednn;
-};
-
 namespace {
 
 Float32Product product_of(const Problem& problem) {
@@ -336,7 +330,7 @@ Activation activation_of(const Fusion& fusion) {
 
 }  // namespace
 
-Matmul::Matmul() : engines_(std::make_unique<Engines>()) {}
+Matmul::Matmul() : onednn_(std::make_unique<OnednnMatmul>()) {}
 Matmul::~Matmul() = default;
 
 void Matmul::run(const KernelCall& call) {
@@ -360,7 +354,7 @@ std::unique_ptr<PreparedKernel> Matmul::prepare(const KernelCall& call) {
                  [&]<class T>(Type<T>) -> std::unique_ptr<PreparedKernel> { return std::make_unique<Empty<T>>(call); });
   }
   const Batches batches = describe(call);
-  if (dtype != f64 && dtype != f32 && (!engines_->onednn.supports(dtype) || is_wrong_in_pairs(call, batches.problem))) {
+  if (dtype != f64 && dtype != f32 && (!onednn_->supports(dtype) || is_wrong_in_pairs(call, batches.problem))) {
     return visit(dtype, [&]<class T>(Type<T>) -> std::unique_ptr<PreparedKernel> {
       return std::make_unique<Widened<T>>(call, *this);
     });
@@ -371,7 +365,7 @@ std::unique_ptr<PreparedKernel> Matmul::prepare(const KernelCall& call) {
   if (dtype == f32 && Float32Gemm::suits(product_of(batches.problem))) {
     return std::make_unique<OwnFloat32>(batches, Activation::none);
   }
-  return std::make_unique<ByOnednn>(batches, Activation::none, engines_->onednn, *call.op);
+  return std::make_unique<ByOnednn>(batches, Activation::none, *onednn_, *call.op);
 }
 
 std::unique_ptr<PreparedKernel> Matmul::fuse(const Fusion& fusion) {
@@ -389,8 +383,7 @@ std::unique_ptr<PreparedKernel> Matmul::fuse(const Fusion& fusion) {
     return Float32Gemm::suits(product, activation) ? std::make_unique<OwnFloat32>(batches, activation) : nullptr;
   }
   // oneDNN's product would be written over a saved output that shares its memory before that is read.
-  return activation == Activation::relu ? std::make_unique<ByOnednn>(batches, activation, engines_->onednn, *call.op)
-                                        : nullptr;
+  return activation == Activation::relu ? std::make_unique<ByOnednn>(batches, activation, *onednn_, *call.op) : nullptr;
 }
 
 SumOrder Matmul::order(const KernelCall& call) {

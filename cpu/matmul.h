@@ -11,6 +11,8 @@
 
 namespace twingrad::cpu {
 
+class OnednnMatmul;
+
 class Matmul {
  public:
   Matmul();
@@ -36,8 +38,7 @@ class Matmul {
   static std::string library();
 
  private:
-  class Engines;
-  std::unique_ptr<Engines> engines_;
+  std::unique_ptr<OnednnMatmul> onednn_;  ///< what all products of one backend share
 };
 
 }  // namespace twingrad::cpu

@@ -1,8 +1,8 @@
 // Products by oneDNN: its compiled primitives, kept from call to call in a bounded cache. matmul.cpp takes them for
 // large float32 products and the 16-bit floats.
 //
-//   std::shared_ptr<Entry> entry = onednn.get(problem, threads);
-//   entry->run(a, b, bias, c);
+//   std::shared_ptr<OnednnProduct> product = onednn.get(problem, threads);
+//   product->run(a, b, bias, c);
 #pragma once
 
 #include <dnnl.hpp>

@@ -59,7 +59,8 @@ void parallel_for(std::int64_t count, double nanoseconds, const Body& body) {
   }
 }
 
-/// While it lives, a library called from this thread starts at most `count` threads.
+/// While it lives, what this thread calls, parallel_for() or a library, starts at most `count`
+/// threads; then the number is what it was before.
 class LimitThreads {
  public:
   explicit LimitThreads(int count) : before_(omp_get_max_threads()) { omp_set_num_threads(count); }

@@ -176,8 +176,9 @@ class Reducer {
     });
     if (chunks_ > 1) {
       parallel_for(kept_.numel(), static_cast<double>(chunks_), [&](std::int64_t begin, std::int64_t end) {
+        fold_chunk_rows<Step>(partial.data() + begin, chunks_, end - begin, kept_.numel());
         for (std::int64_t i = begin; i < end; ++i) {
-          output_[i] = finish_(fold_chunks<Step>(partial.data() + i, chunks_, kept_.numel()));
+          output_[i] = finish_(partial[static_cast<std::size_t>(i)]);
         }
       });
     }

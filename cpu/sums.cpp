@@ -73,11 +73,17 @@ class SumKernel final : public PreparedKernel {
     } else {
       rows(in, target);
     }
-    const std::int64_t count = kept();
-    for (std::int64_t i = 0; i < count; ++i) {
-      const T sum = chunks_ > 1 ? fold_chunks<AddStep>(partial_.data() + i, chunks_, count) : out[i];
-      out[i] = divides() ? sum / divisor_ : sum;
+    if (chunks_ == 1 && !divides()) {
+      return;
     }
+    parallel_for(kept(), static_cast<double>(chunks_), [&](std::int64_t begin, std::int64_t end) {
+      if (chunks_ > 1) {
+        fold_chunk_rows<AddStep>(target + begin, chunks_, end - begin, kept());
+      }
+      for (std::int64_t i = begin; i < end; ++i) {
+        out[i] = divides() ? target[i] / divisor_ : target[i];
+      }
+    });
   }
 
  private:

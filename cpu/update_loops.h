@@ -1,5 +1,6 @@
-// The loops of Family::update, one per formula and element type, over contiguous operands. update.cpp runs one over
-// whole tensors, fused.cpp several block by block.
+// The loops of Family::update, one per formula and element type, over contiguous operands. fused.cpp runs them in
+// plans, alone or several block by block; update.cpp runs one over whole tensors: a single call, and 16-bit floats in
+// plans.
 #pragma once
 
 #include <twingrad/dtype.h>

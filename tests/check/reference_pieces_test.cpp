@@ -1,7 +1,6 @@
 // What the reference computes eight elements at a time, and on any number of threads, against the same one by one: the
 // same predictions to the bit.
 #include <gtest/gtest.h>
-#include <omp.h>
 #include <twingrad/check/op_cases.h>
 #include <twingrad/check/reference.h>
 #include <twingrad/check/reference_pieces.h>
@@ -15,6 +14,8 @@
 #include <random>
 #include <string>
 #include <vector>
+
+#include "cpu/parallel.h"
 
 namespace twingrad::check {
 namespace {
@@ -211,17 +212,6 @@ TEST(ReferencePiecesTest, MatrixProductsOfAnyShapePredictTheSame) {
   }
 }
 
-class Threads {
- public:
-  explicit Threads(int count) : before_(omp_get_max_threads()) { omp_set_num_threads(count); }
-  Threads(const Threads&) = delete;
-  Threads& operator=(const Threads&) = delete;
-  ~Threads() { omp_set_num_threads(before_); }
-
- private:
-  int before_;
-};
-
 TEST(ReferencePiecesTest, TheNumberOfThreadsChangesNothing) {
   const auto build = [](Device device) {
     const Tensor x = random_normal({120, 90}, {.key = 1, .stream = 1}, {.device = device});
@@ -234,7 +224,7 @@ TEST(ReferencePiecesTest, TheNumberOfThreadsChangesNothing) {
   std::vector<DeviceReport> reports;
   std::vector<Isolated> outcomes;
   for (const int threads : {1, 2, 3}) {
-    const Threads scope(threads);
+    const cpu::LimitThreads scope(threads);
     const Subject subject = take_graph(build, Device::cpu());
     reports.emplace_back();
     outcomes.push_back(check_isolated(subject, {}, 8, reports.back()));

@@ -6,6 +6,7 @@
 #include <bit>
 #include <memory>
 
+#include "cpu/parallel.h"
 #include "tests/cpu/kernel_fixture.h"
 
 namespace twingrad {
@@ -56,14 +57,6 @@ class CpuFloat32Product : public KernelTest {
     const Shape shape{a.view.shape[0], b.view.shape[1]};
     call.output = {nullptr, f32, shape, contiguous_strides(shape)};
     return call;
-  }
-
-  static std::vector<void*> addresses_of(const KernelCall& call) {
-    std::vector<void*> addresses;
-    for (const TensorView& input : call.inputs) {
-      addresses.push_back(input.data);
-    }
-    return addresses;
   }
 
   /// The call's result in memory that held NaN, with a guard behind it.
@@ -219,7 +212,7 @@ TEST_F(CpuFloat32Product, SameBitsForAnyNumberOfThreads) {
       }
       std::vector<float> reference;
       for (const int threads : {1, 2, 3, 5}) {
-        const Threads set(threads);
+        const cpu::LimitThreads set(threads);
         const std::vector<float> result = result_of(call);
         reference = reference.empty() ? result : reference;
         EXPECT_TRUE(same_bits(result, reference)) << s.m << 'x' << s.k << 'x' << s.n << " on " << threads;
@@ -271,7 +264,7 @@ TEST_F(CpuFloat32Product, PreparedKernelsFollowTheNumberOfThreads) {
   const KernelCall call = product(a, b);
   const std::unique_ptr<PreparedKernel> kernel = backend_->prepare(call);
   for (const int threads : {1, 2, 1}) {
-    const Threads set(threads);
+    const cpu::LimitThreads set(threads);
     EXPECT_TRUE(same_bits(result_of(*kernel, addresses_of(call), 1030 * 1050), result_of(call)));
     EXPECT_EQ(omp_get_max_threads(), threads);
   }

@@ -1,6 +1,7 @@
 // Indexed reads and writes against plain loops, the order of duplicates, and the message for an index out of range.
 #include <twingrad/kernels.h>
 
+#include "cpu/parallel.h"
 #include "tests/cpu/kernel_fixture.h"
 
 namespace twingrad {
@@ -121,7 +122,7 @@ TEST_F(CpuIndex, SameBitsForAnyNumberOfThreads) {
   const KernelOperand source = operand(f32, {5000, 300});
   std::vector<double> reference;
   for (const int threads : {1, 2, 5}) {
-    const Threads set(threads);
+    const cpu::LimitThreads set(threads);
     const Result result =
         run(op(Family::index, Index::index_add), {index.view, source.view}, f32, {length, 300}, {.ints = {0, length}});
     if (reference.empty()) {

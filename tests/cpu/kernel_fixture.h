@@ -5,15 +5,18 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <omp.h>
 #include <twingrad/backend.h>
 #include <twingrad/op.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <limits>
 #include <memory>
 #include <random>
+#include <source_location>
 #include <string>
 #include <vector>
 
@@ -133,7 +136,17 @@ class KernelTest : public testing::Test {
     return row;
   }
 
-  /// Runs one kernel into memory that is full of NaN (all bits set), with a guard behind the output.
+  /// Of the inputs, in the order that prepared kernels take; the output's is the next.
+  static std::vector<void*> addresses_of(const KernelCall& call) {
+    std::vector<void*> addresses;
+    for (const TensorView& input : call.inputs) {
+      addresses.push_back(input.data);
+    }
+    return addresses;
+  }
+
+  /// Runs one kernel into memory that is full of NaN (all bits set), with a guard behind the output; and the one that
+  /// plans run in its place, which must leave the same bytes there.
   Result run(const Op& row, const std::vector<TensorView>& inputs, Dtype dtype, const Shape& shape,
              const Attributes& attributes = {}) {
     Result result;
@@ -149,6 +162,14 @@ class KernelTest : public testing::Test {
     for (std::size_t i = bytes; i < bytes + guard; ++i) {
       EXPECT_EQ(result.memory[i], std::byte{0xff}) << "written beyond the output";
     }
+    std::vector<std::byte> prepared(bytes + guard, std::byte{0xff});
+    std::vector<void*> addresses = addresses_of(call);
+    addresses.push_back(prepared.data());
+    backend_->prepare(call)->run(addresses, std::source_location::current());
+    backend_->synchronize();
+    const auto differs = std::mismatch(prepared.begin(), prepared.end(), result.memory.begin()).first;
+    EXPECT_EQ(differs - prepared.begin(), static_cast<std::ptrdiff_t>(prepared.size()))
+        << "the first byte (the guard begins at " << bytes << ") that the prepared kernel leaves different";
     for (std::int64_t i = 0; i < numel(shape); ++i) {
       result.values.push_back(load(result.memory.data(), dtype, i));
     }
@@ -166,17 +187,5 @@ class KernelTest : public testing::Test {
 inline bool same(double a, double b) {
   return a == b || (std::isnan(a) && std::isnan(b));
 }
-
-/// Runs with a number of OpenMP threads, and puts the old one back.
-class Threads {
- public:
-  explicit Threads(int count) : before_(omp_get_max_threads()) { omp_set_num_threads(count); }
-  Threads(const Threads&) = delete;
-  Threads& operator=(const Threads&) = delete;
-  ~Threads() { omp_set_num_threads(before_); }
-
- private:
-  int before_;
-};
 
 }  // namespace twingrad

@@ -1,4 +1,5 @@
 // Products against double sums within k roundings of the sum of magnitudes, in every layout the family allows.
+#include "cpu/parallel.h"
 #include "tests/cpu/kernel_fixture.h"
 
 namespace twingrad {
@@ -136,7 +137,7 @@ TEST_F(CpuMatmul, Float64HasTheSameBitsForAnyNumberOfThreads) {
   const KernelOperand b = operand(f64, {700, 257});
   std::vector<double> reference;
   for (const int threads : {1, 2, 5}) {
-    const Threads set(threads);
+    const cpu::LimitThreads set(threads);
     const Result result = run(op(Family::matmul, 0), {a.view, b.view}, f64, {130, 257});
     if (reference.empty()) {
       reference = result.values;
@@ -158,7 +159,7 @@ TEST_F(CpuMatmul, SameBitsInEveryRun) {
 
 TEST_F(CpuMatmul, ManyShapesOutgrowTheCacheOfPrimitives) {
   // More shapes than primitives are kept, and the first of them again: those are compiled a second time.
-  const Threads one(1);
+  const cpu::LimitThreads one(1);
   for (const std::int64_t last_m : {270, 10}) {
     for (std::int64_t m = 1; m <= last_m; ++m) {
       const KernelOperand a = operand(f32, {m, 3});

@@ -2,6 +2,8 @@
 // layout and the number of threads, NaN and empty axes as documented.
 #include <twingrad/kernels.h>
 
+#include "cpu/lanes.h"
+#include "cpu/parallel.h"
 #include "tests/cpu/kernel_fixture.h"
 
 namespace twingrad {
@@ -66,6 +68,7 @@ const std::vector<Case> cases = {{{1}, {0}},
                                  {{3, 5000}, {1}},
                                  {{5000, 3}, {0}},
                                  {{5000, 130}, {0}},
+                                 {{2, 50001}, {0}},
                                  {{1, 9}, {0}},
                                  {{9, 1}, {1}},
                                  {{4, 5, 6}, {1}},
@@ -78,6 +81,29 @@ const std::vector<Case> cases = {{{1}, {0}},
                                  {{300, 2, 65}, {0, 1}}};
 
 class CpuReduce : public KernelTest {};
+
+TEST_F(CpuReduce, ChunksOfResultsSideBySideFoldAsThoseOfOne) {
+  const std::int64_t width = 37;
+  for (const std::int64_t chunks : {1, 2, 3, 4, 5, 7, 8, 13, 33}) {
+    const std::int64_t stride = width + 6;
+    std::uniform_real_distribution<float> draw(-2, 2);
+    std::vector<float> partial(static_cast<std::size_t>(chunks * stride));
+    std::generate(partial.begin(), partial.end(), [&] { return draw(generator_); });
+    const std::vector<float> before = partial;
+    const std::int64_t first = 3;
+    cpu::fold_chunk_rows<cpu::AddStep>(partial.data() + first, chunks, width, stride);
+    for (std::int64_t i = 0; i < stride; ++i) {
+      std::vector<float> one;
+      for (std::int64_t c = 0; c < chunks; ++c) {
+        one.push_back(before[static_cast<std::size_t>(c * stride + i)]);
+      }
+      const bool folded = i >= first && i < first + width;
+      EXPECT_EQ(partial[static_cast<std::size_t>(i)],
+                folded ? cpu::fold_chunks<cpu::AddStep>(one.data(), chunks) : one[0])
+          << chunks << " chunks, result " << i;
+    }
+  }
+}
 
 TEST_F(CpuReduce, SumMeanWithinTheBoundOnEveryLayout) {
   for (const Dtype dtype : float_dtypes) {
@@ -114,7 +140,7 @@ TEST_F(CpuReduce, SameBitsOnEveryLayoutAndNumberOfThreads) {
     const KernelOperand first = operand(f32, c.shape);
     const Result reference = run(op(Family::reduce, Reduce::sum), {first.view}, f32, out, {.ints = c.axes});
     for (const int threads : {1, 2, 5}) {
-      const Threads set(threads);
+      const cpu::LimitThreads set(threads);
       for (const Layout layout : all_layouts) {
         const KernelOperand x = operand(f32, c.shape, layout, first.values);
         const Result sum = run(op(Family::reduce, Reduce::sum), {x.view}, f32, out, {.ints = c.axes});

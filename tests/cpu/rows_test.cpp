@@ -1,6 +1,7 @@
 // Softmax, normalisation and their kin against the same formulas in double.
 #include <twingrad/kernels.h>
 
+#include "cpu/parallel.h"
 #include "tests/cpu/kernel_fixture.h"
 
 namespace twingrad {
@@ -129,7 +130,7 @@ TEST_F(CpuRows, SameBitsForAnyNumberOfThreads) {
   const KernelOperand x = operand(f32, {257, 1025});
   std::vector<double> reference;
   for (const int threads : {1, 2, 5}) {
-    const Threads set(threads);
+    const cpu::LimitThreads set(threads);
     const Result result = run(op(Family::rows, Rows::log_softmax), {x.view}, f32, {257, 1025});
     if (reference.empty()) {
       reference = result.values;
