@@ -106,17 +106,17 @@ TEST_P(OptimizerTest, StepsReplayOnePlanAndAllocateNothing) {
 
 TEST(OptimizerMoveTest, WhatWasMovedFromMayBeMovedAgain) {
   const Tensor w = ones({2}, {.requires_grad = true});
-  SGD first({w}, {.lr = 0.5});
-  SGD second = std::move(first);
-  const SGD third = std::move(first);  // NOLINT(bugprone-use-after-move): that it is harmless is what is tested
+  optim::SGD first({w}, {.lr = 0.5});
+  optim::SGD second = std::move(first);
+  const optim::SGD third = std::move(first);  // NOLINT(bugprone-use-after-move): that it is harmless is what is tested
   second.step(gradients(sum(w), {w}));
   EXPECT_EQ(w.to_vector<float>(), (std::vector<float>{0.5F, 0.5F}));
 }
 
 TEST(OptimizerFailureTest, HyperparametersSayWhatTheyTake) {
-  EXPECT_THROW((Hyperparameters{{1, 2, 3, 4, 5}}), ArgumentError);
-  EXPECT_THROW((Hyperparameters{{1}, {}}), ArgumentError);
-  EXPECT_THROW((Hyperparameters{{1}, {2}, {3}, {4}, {5}, {6}, {7}}), ArgumentError);
+  EXPECT_THROW((optim::Hyperparameters{{1, 2, 3, 4, 5}}), ArgumentError);
+  EXPECT_THROW((optim::Hyperparameters{{1}, {}}), ArgumentError);
+  EXPECT_THROW((optim::Hyperparameters{{1}, {2}, {3}, {4}, {5}, {6}, {7}}), ArgumentError);
 }
 
 TEST(OptimizerFailureTest, AFailedStepChangesNothing) {
