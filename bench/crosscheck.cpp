@@ -197,6 +197,13 @@ int run_step(const Arguments& arguments) {
   if (arguments.time && (arguments.model != "mlp" || arguments.devices != std::vector<std::string>{"cpu"})) {
     throw tg::ArgumentError("--time knows the float64 step of mlp on the CPU only; use --model mlp --devices cpu");
   }
+  const Arguments defaults;
+  if (arguments.time && arguments.depth != defaults.depth) {
+    throw tg::ArgumentError("--time knows the float64 step of mlp in its usual depth only; leave out --depth");
+  }
+  if (arguments.time && arguments.precision != defaults.precision) {
+    throw tg::ArgumentError("--time compares the step in fp32 with the one in float64; leave out --precision");
+  }
   const tg::Precision precision = tg::parse_precision(arguments.precision);
   const Step step =
       make_step(arguments.model,
@@ -380,7 +387,8 @@ int main(int argc, char** argv) {
   step->add_option("--html", arguments.html, "Write a page to look at");
   step->add_option("--save-failures", arguments.failures, "Write a replay file per failure into this folder");
 
-  step->add_flag("--time", arguments.time, "Tell what the isolated tier costs in float64 steps; mlp on the CPU only");
+  step->add_flag("--time", arguments.time,
+                 "Tell what the isolated tier costs in float64 steps; mlp in fp32 on the CPU only");
 
   CLI::App* depth = app.add_subcommand("depth", "Predicted and actual float32 gradient error, depth 1 to 64");
   add_common(*depth, arguments);

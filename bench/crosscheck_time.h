@@ -1,8 +1,9 @@
 // What the cross-check's isolated tier costs, in steps: `crosscheck step --model mlp --time` prints it. Both are timed
-// warm, the shortest of several, so that the figure does not depend on what else the machine does.
+// warm, the shortest of several, so that the figure does not depend on what else the machine does. The step that it is
+// divided by is the mlp example's in its usual depth, so the other must be that step in fp32.
 //
-//   std::cout << isolated_cost(step);   // "isolated tier: 8.1 ms, 7.3 float64 steps of 1.11 ms; 17.2 ms the first
-//   time"
+//   // "isolated tier: 8.1 ms, 7.3 float64 steps of 1.11 ms; 17.2 ms the first time"
+//   std::cout << isolated_cost(step, report.devices.front().isolated_seconds, seed);
 #pragma once
 
 #include <twingrad/check/check.h>
@@ -44,8 +45,8 @@ inline double float64_mlp_seconds(std::int64_t seed) {
   return shortest;
 }
 
-/// A line that says what the isolated tier of `step`, the mlp example's, costs on the CPU. `first` is what it took in a
-/// check before.
+/// A line that says what the isolated tier of `step`, the mlp example's in its usual depth and fp32, costs on the CPU.
+/// `first` is what it took in a check before.
 inline std::string isolated_cost(const Step& step, double first, std::int64_t seed) {
   constexpr int checks = 20;
   const double float64_step = float64_mlp_seconds(seed);

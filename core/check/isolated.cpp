@@ -55,11 +55,7 @@ double take(const Elements& due, Dtype dtype, Outcome& outcome) {
   visit(dtype, [&]<class T>(Type<T>) {
     double* to = outcome.value.data() + begin;
     for (std::size_t i = 0; i < count; ++i) {
-      if constexpr (std::is_floating_point_v<compute_t<T>>) {
-        to[i] = static_cast<double>(static_cast<compute_t<T>>(static_cast<T>(static_cast<compute_t<T>>(due.value[i]))));
-      } else {
-        to[i] = due.value[i];
-      }
+      to[i] = round_as<T>(due.value[i]);
     }
   });
   if (due.exact) {

@@ -276,7 +276,7 @@ template <CheckNumber N>
 N operator/(const N& x, const N& y) {
   const value_t<N> quotient = x.value / y.value;
   const value_t<N> inverse = 1 / y.value;
-  const N result = N::binary(x, y, quotient, inverse, -quotient * inverse, Rounding::current().ulps.divide);
+  const N result = N::binary(x, y, quotient, inverse, -quotient / y.value, Rounding::current().ulps.divide);
   const double spread = N::spread(y);
   if (y.value == 0 && open_sign(x)) {
     return N::lost(result);

@@ -221,6 +221,7 @@ std::string to_json(const OpsReport& report) {
       entry["declared_bits"] = found.declared;
       entry["read_of_a"] = found.read_of_a;
       entry["read_of_b"] = found.read_of_b;
+      entry["sum_bits"] = found.sum_bits;
       entry["lost_addends"] = found.lost_addends;
       entry["wrong_products"] = found.wrong_products;
     } else {

@@ -2,13 +2,13 @@
 // all roundings stay in registers.
 #include <twingrad/check/reference_interpreter.h>
 #include <twingrad/check/reference_sources.h>
+#include <twingrad/check/reference_sum.h>
 
 #include <algorithm>
 
 namespace twingrad::check {
 namespace {
 
-constexpr double tiny_square = 1e-290;
 constexpr int tile_rows = 4;
 constexpr int tile_vectors = 2;
 
@@ -141,15 +141,8 @@ class ProductSource final : public Expectation::Source {
 
   /// The sum with its errors, and the bias added.
   TrackedLanes bounded(Doubles sum, Doubles squares, Doubles sizes, std::int64_t column) const {
-    const Rounding& rounding = Rounding::current();
-    const double underflow = 2 * static_cast<double>(product_.k) * rounding.underflow;
     TrackedLanes element(sum);
-    element.variance = rounding.unit * rounding.unit * squares;
-    element.worst = rounding.unit * sizes + underflow;
-    // Where the squares left the range of double the sizes stand for them.
-    element.library = select(squares < tiny_square, element.worst, splat(underflow));
-    // Every partial sum is at most the sum of the sizes; only beyond the range could one have overflowed.
-    element.overflow = sizes > rounding.largest;
+    bound_product(element, squares, sizes, product_.k);
     element.exact = false;
     return bias_.empty() ? element : element + TrackedLanes(load(bias_.data() + column));
   }

@@ -5,8 +5,6 @@
 namespace twingrad::check {
 namespace {
 
-constexpr double tiny_square = 1e-290;
-
 template <class N>
 void plain_product(std::int64_t m, std::int64_t n, std::int64_t k, const N* a, const N* b, N* c,
                    const SumOrder& order) {
@@ -87,8 +85,7 @@ void tracked_product(std::int64_t m, std::int64_t n, std::int64_t k, const Track
   }
   std::vector<double> a_row(static_cast<std::size_t>(k));
   std::vector<double> absolute(static_cast<std::size_t>(n));
-  const Rounding& rounding = Rounding::current();
-  const double whole_limit = std::ldexp(1.0, rounding.bits);
+  const double whole_limit = std::ldexp(1.0, Rounding::current().bits);
   const bool whole = all_whole(a, m * k) && all_whole(b, k * n);
   for (std::int64_t i = 0; i < m; ++i) {
     for (std::int64_t p = 0; p < k; ++p) {
@@ -124,14 +121,7 @@ void tracked_product(std::int64_t m, std::int64_t n, std::int64_t k, const Track
       if (whole && absolute[at] <= whole_limit) {
         continue;
       }
-      element.variance = rounding.unit * rounding.unit * row.squares[at];
-      element.worst = rounding.unit * row.sizes[at] + 2 * static_cast<double>(k) * rounding.underflow;
-      element.library = 2 * static_cast<double>(k) * rounding.underflow;
-      if (row.squares[at] < tiny_square) {
-        element.library = element.worst;  // the squares left the range of double
-      }
-      // Every partial sum is at most the sum of the sizes; only beyond the range could one have overflowed.
-      element.overflow = row.sizes[at] > rounding.largest;
+      bound_product(element, row.squares[at], row.sizes[at], k);
     }
   }
 }

@@ -95,6 +95,21 @@ N ordered_sum(std::int64_t n, const Term& term, const SumOrder& order) {
   return ordered_fold<Sum<N>>(n, term, order, [](Sum<N>& into, const Sum<N>& from) { into.add(from); }).result();
 }
 
+/// Gives `element`, a sum of k products whose value is set, the errors of its roundings, from the squares and the sizes
+/// of all that was rounded. N is Tracked and Real double, or they are those of lanes.
+template <class N, class Real>
+[[gnu::always_inline]] inline void bound_product(N& element, const Real& squares, const Real& sizes, std::int64_t k) {
+  constexpr double tiny_square = 1e-290;
+  const Rounding& rounding = Rounding::current();
+  const double underflow = 2 * static_cast<double>(k) * rounding.underflow;
+  element.variance = rounding.unit * rounding.unit * squares;
+  element.worst = rounding.unit * sizes + underflow;
+  // Where the squares left the range of double the sizes stand for them.
+  element.library = squares < tiny_square ? element.worst : Real{} + underflow;
+  // Every partial sum is at most the sum of the sizes; only beyond the range could one have overflowed.
+  element.overflow = sizes > rounding.largest;
+}
+
 /// c (m, n) = a (m, k) b (k, n) (+ bias (n)).
 template <class N>
 void matrix_product(std::int64_t m, std::int64_t n, std::int64_t k, const N* a, const N* b, const N* bias, N* c,

@@ -249,9 +249,12 @@ void HostValues::read(std::int64_t begin, std::int64_t count, double* to) const 
     std::copy_n(wide_.begin() + begin, count, to);
     return;
   }
-  visit(dtype_, [&]<class T>(Type<T>) {
-    const std::byte* from = bytes_.data() + static_cast<std::size_t>(begin) * sizeof(T);
-    for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
+  widen(bytes_.data() + static_cast<std::size_t>(begin) * size_of(dtype_), static_cast<std::size_t>(count), dtype_, to);
+}
+
+void widen(const std::byte* from, std::size_t count, Dtype dtype, double* to) {
+  visit(dtype, [&]<class T>(Type<T>) {
+    for (std::size_t i = 0; i < count; ++i) {
       T element;
       std::memcpy(&element, from + i * sizeof(T), sizeof(T));
       to[i] = static_cast<double>(static_cast<compute_t<T>>(element));
@@ -260,13 +263,7 @@ void HostValues::read(std::int64_t begin, std::int64_t count, double* to) const 
 }
 
 double round_to(double x, Dtype dtype) {
-  return visit(dtype, [x]<class T>(Type<T>) -> double {
-    if constexpr (std::is_floating_point_v<compute_t<T>>) {
-      return static_cast<double>(static_cast<compute_t<T>>(static_cast<T>(static_cast<compute_t<T>>(x))));
-    } else {
-      return x;
-    }
-  });
+  return visit(dtype, [x]<class T>(Type<T>) { return round_as<T>(x); });
 }
 
 std::string describe(const TensorType& type) {

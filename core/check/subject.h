@@ -6,8 +6,10 @@
 #include <twingrad/check/reference.h>
 #include <twingrad/graph/plan.h>
 
+#include <cstddef>
 #include <functional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -52,8 +54,19 @@ ErrorModel model_of(const Op& op, const Attributes& attributes, const std::vecto
 Array<Tracked> expect(const Op& op, const Attributes& attributes, const std::vector<Array<double>>& inputs,
                       const TensorType& type, const ErrorModel& model);
 
-/// The value nearest to x that `dtype` has.
+/// The value nearest to x that the floating-point T has. Of other types x itself, which they hold as it is.
+template <class T>
+double round_as(double x) {
+  if constexpr (std::is_floating_point_v<compute_t<T>>) {
+    return static_cast<double>(static_cast<compute_t<T>>(static_cast<T>(static_cast<compute_t<T>>(x))));
+  } else {
+    return x;
+  }
+}
 double round_to(double x, Dtype dtype);
+
+/// `count` elements as they lie in memory, in double.
+void widen(const std::byte* from, std::size_t count, Dtype dtype, double* to);
 
 /// A device's result on the host, widened where it is looked at. Its memory serves for one result after the other.
 class HostValues {
@@ -76,12 +89,12 @@ std::string describe(const TensorType& type);
 Array<double> read(const Tensor& tensor, HostValues& through);
 Array<double> read(const Tensor& tensor);
 
-/// Fills report.nodes from the graph, and the isolated tier: every kernel alone against float64. `sigma` and `library`
-/// get, per node and element, what injected noise is drawn from; `values` the float64 value rounded to the dtype.
+/// What the isolated tier leaves for the others, per node and element.
 struct Isolated {
-  std::vector<Array<double>> values;
-  std::vector<std::vector<float>> sigma;
+  std::vector<Array<double>> values;      ///< the float64 value, rounded to the dtype
+  std::vector<std::vector<float>> sigma;  ///< what injected noise is drawn from; empty where nothing rounds
 };
+/// Fills report.nodes from the graph, and the isolated tier: every kernel alone against float64.
 Isolated check_isolated(const Subject& subject, const Options& options, double lambda, DeviceReport& report);
 
 /// The in-situ tier and the repeats: the real plan, compared with its own kernels run alone, several times.

@@ -15,6 +15,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <numbers>
 #include <type_traits>
 
 namespace twingrad::check {
@@ -290,7 +291,7 @@ template <class A>
                                                              const BasicTrackedLanes<A>& y) {
   const Doubles quotient = x.value / y.value;
   const Doubles inverse = x.exact && y.exact ? Doubles{} : 1.0 / y.value;
-  BasicTrackedLanes<A> result = BasicTrackedLanes<A>::binary(x, y, quotient, inverse, -quotient * inverse, A::divide());
+  BasicTrackedLanes<A> result = BasicTrackedLanes<A>::binary(x, y, quotient, inverse, -quotient / y.value, A::divide());
   Mask open{};
   if (!A::plain_float && !x.exact) {
     open = (y.value == 0.0) & open_sign(x);

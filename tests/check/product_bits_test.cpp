@@ -4,6 +4,7 @@
 #include <twingrad/check/ops.h>
 #include <twingrad/check/product_bits.h>
 #include <twingrad/check/subject.h>
+#include <twingrad/error.h>
 #include <twingrad/kernels.h>
 
 #include <array>
@@ -14,30 +15,20 @@
 #include <utility>
 #include <vector>
 
+#include "tests/cpu_forwarding_backend.h"
 #include "tests/devices.h"
 
 namespace twingrad::check {
 namespace {
 
 /// The CPU with products that a test replaces: TF32 where it is asked for, and whatever else goes wrong.
-class ProductBackend final : public Backend {
+class ProductBackend final : public tests::CpuForwardingBackend {
  public:
   /// How many bits of its operands a product reads; 0: all.
   using Bits = std::function<int(const KernelCall&)>;
-  explicit ProductBackend(Bits bits) : bits_(std::move(bits)), cpu_(make_cpu_backend()) {}
+  explicit ProductBackend(Bits bits) : bits_(std::move(bits)) {}
 
   std::string description() const override { return "the CPU with products of fewer bits"; }
-  void* allocate(std::size_t bytes) override { return cpu_->allocate(bytes); }
-  void deallocate(void* memory, std::size_t bytes) noexcept override { cpu_->deallocate(memory, bytes); }
-  void copy_from_host(void* target, const void* source, std::size_t bytes) override {
-    cpu_->copy_from_host(target, source, bytes);
-  }
-  void copy_to_host(void* target, const void* source, std::size_t bytes) override {
-    cpu_->copy_to_host(target, source, bytes);
-  }
-  void copy(void* target, const void* source, std::size_t bytes) override { cpu_->copy(target, source, bytes); }
-  void synchronize() override { cpu_->synchronize(); }
-
   void run(const KernelCall& call) override {
     if (call.op->family != Family::matmul) {
       return cpu_->run(call);
@@ -104,7 +95,6 @@ class ProductBackend final : public Backend {
   }
 
   Bits bits_;
-  std::unique_ptr<Backend> cpu_;
 };
 
 bool asks_for_tf32(const KernelCall& call) {
@@ -177,11 +167,47 @@ TEST(ProductBitsTest, Bfloat16InPlaceOfOthersIsFound) {
   EXPECT_EQ(found[3].read_of_a, 8);
 }
 
+TEST(ProductBitsTest, SumsAreSeenAsFarAsTheResultShowsThem) {
+  const std::vector<ProductBits> found = product_bits(tf32_device());
+  const std::vector<int> expected = {24, 24, 16, 19};
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_EQ(found[i].sum_bits, expected[i]);
+    EXPECT_NE(to_string(found[i]).find("sums keep " + std::to_string(expected[i]) + " bits"), std::string::npos)
+        << to_string(found[i]);
+  }
+}
+
+/// Products of `dtype` fail, those in TF32 or the others.
+Device failing_device(Dtype dtype, bool tf32) {
+  return device_with([=](const KernelCall& call) -> int {
+    if (call.output.dtype == dtype && asks_for_tf32(call) == tf32) {
+      throw DeviceError("the device fell off the bus");
+    }
+    return asks_for_tf32(call) ? 11 : 0;
+  });
+}
+
+TEST(ProductBitsTest, ADeviceThatIsNotThereOrFailsDoesNotAgree) {
+  EXPECT_THROW(product_bits(Device::cuda(1000)), DeviceError);
+  for (const Dtype dtype : {f32, bf16, f16}) {
+    EXPECT_THROW(product_bits(failing_device(dtype, false)), DeviceError) << name(dtype);
+  }
+}
+
+TEST(ProductBitsTest, ADeviceMayLackTf32Alone) {
+  const std::vector<ProductBits> found = product_bits(failing_device(f32, true));
+  EXPECT_NE(found[1].missing.find("the device fell off the bus"), std::string::npos) << to_string(found[1]);
+  for (const ProductBits& products : found) {
+    EXPECT_TRUE(products.agrees()) << to_string(products);
+    EXPECT_EQ(products.missing.empty(), products.precision != Precision::tf32);
+  }
+}
+
 TEST(ProductBitsTest, TheCheckOfAllOpsAsksForTf32AndPrintsWhatItFinds) {
   const OpsReport report =
       ops({.device = tf32_device(), .cases = 32, .seed = 4, .op = "matmul", .dtype = f32, .tf32 = true});
   EXPECT_TRUE(report.agrees()) << to_text(report);
-  EXPECT_NE(to_text(report).find("tf32 reads 11 bits (11 declared), sums in float32"), std::string::npos);
+  EXPECT_NE(to_text(report).find("tf32 reads 11 bits (11 declared), sums keep 24 bits"), std::string::npos);
   EXPECT_NE(to_json(report).find("\"declared_bits\": 11"), std::string::npos);
   EXPECT_THROW(ops({.cases = 1, .op = "matmul", .tf32 = true}), DeviceError);
 }

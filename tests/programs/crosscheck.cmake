@@ -5,9 +5,11 @@ program_test(regression crosscheck EXIT 0 OUTPUT "agrees with float64" ARGS step
 program_test(moons crosscheck EXIT 0 OUTPUT "agrees with float64" ARGS step --model moons --depth 3)
 program_test(time crosscheck EXIT 0 OUTPUT "isolated tier: .* float64 steps of" ARGS step --model mlp --time)
 program_test(no_time crosscheck EXIT 2 ERROR "of mlp on the CPU only" ARGS step --model moons --time)
+program_test(no_time_of_depth crosscheck EXIT 2 ERROR "leave out --depth" ARGS step --model mlp --depth 3 --time)
+program_test(no_time_of_bf16 crosscheck EXIT 2 ERROR "leave out --precision" ARGS step --model mlp --precision bf16 --time)
 program_test(bf16 crosscheck EXIT 0 OUTPUT "precision bf16: products in bfloat16" ARGS step --model moons --precision bf16)
 program_test(fp16 crosscheck EXIT 0 OUTPUT "precision fp16: products in float16" ARGS step --model moons --precision fp16)
-program_test(products crosscheck EXIT 0 OUTPUT "bf16 reads 8 bits .8 declared., sums in float32"
+program_test(products crosscheck EXIT 0 OUTPUT "bf16 reads 8 bits .8 declared., sums keep 16 bits"
              ARGS ops --op matmul --dtype bfloat16 --cases 12)
 program_test(no_tf32 crosscheck EXIT 2 ERROR "the CPU has no TF32" ARGS step --model moons --precision tf32)
 program_test(no_tf32_products crosscheck EXIT 2 ERROR "the CPU has no TF32" ARGS ops --op matmul --tf32)
