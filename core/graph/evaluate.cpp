@@ -308,17 +308,18 @@ void assign_all(const std::vector<std::pair<Tensor, Tensor>>& handles_and_values
     }
     return;
   }
-  evaluate_with_waiting(std::move(targets), Run::step, handles_and_values);
-  for (const auto& [handle, value] : handles_and_values) {
-    const NodePtr after = value.node();
-    const Node& before = *handle.node();
-    after->label = before.label;
-    after->requires_grad = before.requires_grad;
-    after->cut = true;
+  // A value that was there before stays other handles' own: this one gets a node for it, be it that of a handle that is
+  // assigned to in the same call.
+  std::vector<char> ready;
+  for (const NodePtr& target : targets) {
+    ready.push_back(static_cast<char>(target->has_value()));
+  }
+  evaluate_with_waiting(targets, Run::step, handles_and_values);
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    const NodePtr after = ready[i] != 0 ? leaf_with_value(*targets[i]) : targets[i];
     after->spent = false;
     after->inputs.clear();
-    after->owner = handle.impl();
-    handle.impl()->node = after;
+    rebind(handles_and_values[i].first.impl(), after);
   }
 }
 

@@ -139,6 +139,20 @@ TEST_P(EvaluateTest, ThePlanCacheStaysBounded) {
   set_plan_cache_limit(256);
 }
 
+TEST_P(EvaluateTest, HandlesCanExchangeTheirValues) {
+  Tensor a = tensor(std::vector<float>{1, 2}, {.device = device(), .requires_grad = true});
+  Tensor b = tensor(std::vector<float>{3, 4}, {.device = device()});
+  a.label("a");
+  assign_all({{a, b}, {b, a}});
+  EXPECT_EQ(a.to_vector<float>(), (std::vector<float>{3, 4}));
+  EXPECT_EQ(b.to_vector<float>(), (std::vector<float>{1, 2}));
+  EXPECT_TRUE(a.requires_grad());
+  EXPECT_FALSE(b.requires_grad());
+  EXPECT_EQ(a.label(), "a");
+  assign_all({{a, a * 10}});
+  EXPECT_EQ(b.to_vector<float>(), (std::vector<float>{1, 2}));
+}
+
 TEST_P(EvaluateTest, AStepReusesTheParametersMemory) {
   Tensor p = ones({1 << 16}, {.device = device()}) * 2;
   p.eval();
