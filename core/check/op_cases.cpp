@@ -5,7 +5,6 @@
 #include <twingrad/ops.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 
