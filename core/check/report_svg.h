@@ -1,5 +1,6 @@
 // Drawings of the report's page: the graph coloured by error, histograms, positions. All are inline SVG whose colours
-// come from the page's style sheet. Private to the cross-check.
+// come from the page's style sheet. Private to the cross-check, but for escaped(), which pages of the benchmarks use
+// too.
 #pragma once
 
 #include <twingrad/check/check.h>
