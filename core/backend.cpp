@@ -1,4 +1,5 @@
 #include <twingrad/backend.h>
+#include <twingrad/error.h>
 
 #include <utility>
 
@@ -32,6 +33,18 @@ std::unique_ptr<PreparedKernel> Backend::prepare(const KernelCall& call) {
 
 std::unique_ptr<PreparedKernel> Backend::fuse(const Fusion& /*fusion*/) {
   return nullptr;
+}
+
+bool Backend::records() const {
+  return false;
+}
+
+std::unique_ptr<Recording> Backend::record(const std::function<void()>& /*queue*/) {
+  throw DeviceError(description() + ": this device cannot record queued work; ask records() first");
+}
+
+void Backend::copy_listed(const ListedCopy* /*list*/, std::size_t /*count*/, std::size_t /*longest*/) {
+  throw DeviceError(description() + ": this device has no listed copies; ask records() first");
 }
 
 }  // namespace twingrad

@@ -10,6 +10,8 @@
 #include <twingrad/kernel_call.h>
 
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <source_location>
 #include <span>
@@ -40,6 +42,28 @@ struct Fusion {
     bool stored = true;     ///< whether the result is needed in memory
   };
   std::vector<Part> parts;
+};
+
+/// Work that was queued under Backend::record(), to be queued again at once.
+class Recording {
+ public:
+  Recording() = default;
+  Recording(const Recording&) = delete;
+  Recording& operator=(const Recording&) = delete;
+  /// What was replayed and still waits in the queue is run all the same.
+  virtual ~Recording() = default;
+
+  /// Queues all of it once more, in order, on the addresses it was recorded with.
+  virtual void replay() = 0;
+  /// Pieces of work in it: kernels, copies, fills.
+  virtual std::size_t size() const = 0;
+};
+
+/// A copy on the device that is named in the device's own memory, see Backend::copy_listed().
+struct ListedCopy {
+  void* target;
+  const void* source;
+  std::uint64_t bytes;
 };
 
 class Backend {
@@ -75,6 +99,19 @@ class Backend {
   /// The parts as one kernel, with the very bits that they give one by one; nullptr: this backend runs them one by one.
   /// A part's result may lie on an input of the fusion that no other part reads differently. Here: nullptr.
   virtual std::unique_ptr<PreparedKernel> fuse(const Fusion& fusion);
+
+  /// Whether this backend can record() and copy_listed(). Here: false.
+  virtual bool records() const;
+
+  /// Keeps what `queue` queues instead of running it. `queue` may run prepared kernels on addresses that they ran on
+  /// before, and copy on the device; whatever allocates, copies from or to the host, or waits throws DeviceError there.
+  /// What `queue` throws comes out, and then nothing was queued. No memory that a recording uses may be deallocated
+  /// before its last replay was queued. Throws DeviceError when the device cannot record this. Here: always.
+  virtual std::unique_ptr<Recording> record(const std::function<void()>& queue);
+
+  /// Queues `count` copies that stand in device memory at `list` when they run, each of at most `longest` bytes, none
+  /// of which overlap: a recording reads and writes through them what lies elsewhere each time. Here: DeviceError.
+  virtual void copy_listed(const ListedCopy* list, std::size_t count, std::size_t longest);
 
   /// How the kernel that run() would take for this call rounds: the order of its sums, its accumulator, the accuracy of
   /// its functions. Looks at op, dtypes, shapes and strides alone; data pointers may be null.

@@ -26,6 +26,20 @@ Execution execution();
 void set_fusion(bool enabled);
 bool fusion();
 
+/// Whether a device that can (CUDA) replays a plan as one recording, a captured graph there, instead of queuing its
+/// kernels one by one (default: yes). The bits are the same either way. describe_plan() and CompiledStep::describe()
+/// say what became of a plan.
+void set_capture(bool enabled);
+bool capture();
+
+/// What all devices that can record have done so far.
+struct CaptureStats {
+  std::uint64_t recorded = 0;  ///< recordings made
+  std::uint64_t replayed = 0;  ///< runs of a plan that were one replay
+  std::uint64_t single = 0;    ///< kernels queued one by one
+};
+CaptureStats capture_stats();
+
 struct PlanCacheStats {
   std::size_t plans = 0;
   std::uint64_t hits = 0;

@@ -1,8 +1,10 @@
 // The CUDA backend: one GPU, one stream. All work is queued on the stream in order; only copy_to_host() and
 // synchronize() wait. run() neither waits nor, once its scratch memory has grown to what a call needs, allocates, so a
-// sequence of calls that ran once can be captured.
+// sequence of calls that ran once can be captured: record().
 #include "cuda/check.h"
 #include "cuda/families.h"
+#include "cuda/graph.h"
+#include "cuda/index.h"
 #include "cuda/matmul_plans.h"
 #include "cuda/staging.h"
 
@@ -24,6 +26,48 @@ struct Answer {
   IndexError index_error;
   std::byte result[small_result_bytes];
 };
+
+using Runner = void (*)(const KernelCall&, Context&);
+
+void run_custom(const KernelCall& call, Context& context) {
+  if (call.op->custom_cuda == nullptr) {
+    throw DeviceError(std::string(call.op->name) +
+                      ": this op has no CUDA kernel; set custom_cuda in its row or run it on the CPU");
+  }
+  call.op->custom_cuda(call, context.stream);
+  check(cudaGetLastError(), "custom kernel", call.op->name);
+}
+
+/// The function that runs the op's family.
+Runner runner_of(const Op& op) {
+  switch (op.family) {
+    case Family::view:
+      throw DeviceError(std::string(op.name) + ": a view reached the CUDA backend; it has nothing to compute");
+    case Family::elementwise:
+      return &run_elementwise;
+    case Family::update:
+      return &run_update;
+    case Family::reduce:
+      return &run_reduce;
+    case Family::arg_reduce:
+      return &run_arg_reduce;
+    case Family::scan:
+      return &run_scan;
+    case Family::matmul:
+      return &run_matmul;
+    case Family::rows:
+      return &run_rows;
+    case Family::index:
+      return &run_index;
+    case Family::random:
+      return &run_random;
+    case Family::copy:
+      return &run_copy;
+    case Family::custom:
+      return &run_custom;
+  }
+  throw DeviceError(std::string(op.name) + ": unknown kernel family");
+}
 
 class CudaBackend final : public Backend {
  public:
@@ -63,6 +107,7 @@ class CudaBackend final : public Backend {
 
   void* allocate(std::size_t bytes) override {
     enter();
+    refuse_while_recording("an allocation");
     void* memory = nullptr;
     const cudaError_t status = cudaMalloc(&memory, bytes);
     if (status == cudaErrorMemoryAllocation) {
@@ -81,11 +126,13 @@ class CudaBackend final : public Backend {
 
   void copy_from_host(void* target, const void* source, std::size_t bytes) override {
     enter();
+    refuse_while_recording("a copy from the host");
     staging_->copy_from_host(target, source, bytes);
   }
 
   void copy_to_host(void* target, const void* source, std::size_t bytes) override {
     enter();
+    refuse_while_recording("a copy to the host");
     const bool small = bytes <= small_result_bytes;
     void* landing = small ? answer_->result : target;
     if (bytes > 0) {
@@ -108,39 +155,36 @@ class CudaBackend final : public Backend {
 
   void run(const KernelCall& call) override {
     enter();
-    switch (call.op->family) {
-      case Family::view:
-        throw DeviceError(std::string(call.op->name) + ": a view reached the CUDA backend; it has nothing to compute");
-      case Family::elementwise:
-        return run_elementwise(call, context_);
-      case Family::update:
-        return run_update(call, context_);
-      case Family::reduce:
-        return run_reduce(call, context_);
-      case Family::arg_reduce:
-        return run_arg_reduce(call, context_);
-      case Family::scan:
-        return run_scan(call, context_);
-      case Family::matmul:
-        return run_matmul(call, context_);
-      case Family::rows:
-        return run_rows(call, context_);
-      case Family::index:
-        return run_index(call, context_);
-      case Family::random:
-        return run_random(call, context_);
-      case Family::copy:
-        return run_copy(call, context_);
-      case Family::custom:
-        return run_custom(call);
+    runner_of (*call.op)(call, context_);
+  }
+
+  bool records() const override { return true; }
+
+  std::unique_ptr<Recording> record(const std::function<void()>& queue) override {
+    enter();
+    refuse_while_recording("a recording");
+    // Once outside, so that its kernel is loaded.
+    seal_index_record(context_);
+    const std::int64_t checks = context_.index_launches;
+    StreamCapture capture(context_.stream);
+    const RecordingMark mark(recording_);
+    queue();
+    if (context_.index_launches != checks) {
+      seal_index_record(context_);
     }
-    throw DeviceError(std::string(call.op->name) + ": unknown kernel family");
+    return std::make_unique<GraphRecording>(capture.end(), context_.device, context_.stream);
+  }
+
+  void copy_listed(const ListedCopy* list, std::size_t count, std::size_t longest) override {
+    enter();
+    run_listed_copies(list, count, longest, context_);
   }
 
   ErrorModel error_model(const KernelCall& call) const override { return cuda::error_model(call); }
 
   void synchronize() override {
     enter();
+    refuse_while_recording("a wait");
     wait();
   }
 
@@ -148,13 +192,22 @@ class CudaBackend final : public Backend {
   /// The current device is the thread's: another backend or the user may have changed it.
   void enter() const { check(cudaSetDevice(context_.device), "cudaSetDevice"); }
 
-  void run_custom(const KernelCall& call) {
-    if (call.op->custom_cuda == nullptr) {
-      throw DeviceError(std::string(call.op->name) +
-                        ": this op has no CUDA kernel; set custom_cuda in its row or run it on the CPU");
+  /// True while it lives.
+  class RecordingMark {
+   public:
+    explicit RecordingMark(bool& mark) : mark_(mark) { mark_ = true; }
+    RecordingMark(const RecordingMark&) = delete;
+    RecordingMark& operator=(const RecordingMark&) = delete;
+    ~RecordingMark() { mark_ = false; }
+
+   private:
+    bool& mark_;
+  };
+
+  void refuse_while_recording(std::string_view what) const {
+    if (recording_) {
+      throw DeviceError(std::string(what) + " while work is recorded: only kernels and copies on the device can be");
     }
-    call.op->custom_cuda(call, context_.stream);
-    check(cudaGetLastError(), "custom kernel", call.op->name);
   }
 
   void wait() {
@@ -176,6 +229,7 @@ class CudaBackend final : public Backend {
   cudaDeviceProp properties_{};
   Answer* answer_ = nullptr;
   std::unique_ptr<Staging> staging_;
+  bool recording_ = false;
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "cuda/context.h"
 
+#include <twingrad/backend.h>
 #include <twingrad/error_model.h>
 
 namespace twingrad::cuda {
@@ -18,6 +19,9 @@ void run_rows(const KernelCall& call, Context& context);
 void run_index(const KernelCall& call, Context& context);
 void run_random(const KernelCall& call, Context& context);
 void run_copy(const KernelCall& call, Context& context);
+
+/// Backend::copy_listed().
+void run_listed_copies(const ListedCopy* list, std::size_t count, std::size_t longest, Context& context);
 
 /// How the kernels round.
 ErrorModel error_model(const KernelCall& call);

@@ -101,6 +101,13 @@ void run_gather(const KernelCall& call, Context& context) {
   });
 }
 
+/// No launch has the number 0.
+__global__ void seal(IndexError* record) {
+  if (record->found != 0) {
+    record->launch = 0;
+  }
+}
+
 template <class I>
 void run_by(const KernelCall& call, Context& context) {
   switch (static_cast<Index>(call.op->kernel)) {
@@ -116,6 +123,10 @@ void run_by(const KernelCall& call, Context& context) {
 }
 
 }  // namespace
+
+void seal_index_record(Context& context) {
+  launch(context, "index record", seal, dim3(1), 1, context.index_error);
+}
 
 void run_index(const KernelCall& call, Context& context) {
   const bool index_first = static_cast<Index>(call.op->kernel) == Index::index_add;

@@ -18,6 +18,10 @@ struct Around {
   }
 };
 
+/// Queues what makes an index error that was found until now final. A captured graph ends with it where it checks
+/// indices: its launch numbers come again with every launch, and the next one's errors must not replace this one's.
+void seal_index_record(Context& context);
+
 void run_index_add(const KernelCall& call, Context& context);
 void run_scatter_add(const KernelCall& call, Context& context);
 

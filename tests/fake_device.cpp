@@ -1,5 +1,8 @@
 #include "tests/fake_device.h"
 
+#include <twingrad/error.h>
+
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <utility>
@@ -24,6 +27,62 @@ FakeBackend* shared_backend = nullptr;
 
 }  // namespace
 
+/// Pieces of queued work with the addresses that they use.
+class FakeBackend::FakeRecording final : public Recording {
+ public:
+  explicit FakeRecording(FakeBackend& backend) : backend_(backend) {
+    const std::lock_guard lock(backend_.mutex_);
+    backend_.recordings_.insert(this);
+  }
+  ~FakeRecording() override {
+    const std::lock_guard lock(backend_.mutex_);
+    backend_.recordings_.erase(this);
+  }
+
+  void add(Task task, const std::vector<const void*>& uses) {
+    if (backend_.break_after_ >= 0 && pieces_->size() >= static_cast<std::size_t>(backend_.break_after_)) {
+      throw DeviceError("fake device: no room for a longer recording");
+    }
+    pieces_->push_back(std::move(task));
+    uses_.insert(uses_.end(), uses.begin(), uses.end());
+  }
+  /// The block is nobody's any more.
+  void lose(const void* block, std::size_t bytes) {
+    const auto* first = static_cast<const std::byte*>(block);
+    lost_ = lost_ || std::any_of(uses_.begin(), uses_.end(), [&](const void* address) {
+              const auto* byte = static_cast<const std::byte*>(address);
+              return !std::less<>()(byte, first) && std::less<>()(byte, first + bytes);
+            });
+  }
+
+  void replay() override {
+    if (lost_) {
+      throw DeviceError("fake device: a replay would use memory that was given back");
+    }
+    // All pieces run, as kernels do after one that found a bad index; the first error is told.
+    backend_.enqueue([pieces = pieces_] {
+      std::exception_ptr error;
+      for (const Task& piece : *pieces) {
+        try {
+          piece();
+        } catch (...) {
+          error = error == nullptr ? std::current_exception() : error;
+        }
+      }
+      if (error != nullptr) {
+        std::rethrow_exception(error);
+      }
+    });
+  }
+  std::size_t size() const override { return pieces_->size(); }
+
+ private:
+  FakeBackend& backend_;
+  std::shared_ptr<std::vector<Task>> pieces_ = std::make_shared<std::vector<Task>>();
+  std::vector<const void*> uses_;
+  bool lost_ = false;
+};
+
 FakeBackend::FakeBackend(std::uint64_t seed, int max_delay_us)
     : cpu_(make_cpu_backend()), random_(seed), max_delay_us_(max_delay_us), worker_([this] { work(); }) {}
 
@@ -40,7 +99,40 @@ std::string FakeBackend::description() const {
   return "fake device over the CPU's kernels, queued with delays";
 }
 
+void FakeBackend::refuse_inside_recording(const std::string& what) const {
+  if (recording_ != nullptr) {
+    throw DeviceError("fake device: " + what + " inside a recording");
+  }
+}
+
+std::unique_ptr<Recording> FakeBackend::record(const std::function<void()>& queue) {
+  refuse_inside_recording("a recording");
+  enqueue_held();
+  auto made = std::make_unique<FakeRecording>(*this);
+  recording_ = made.get();
+  try {
+    freed_inside_ = false;
+    queue();
+    enqueue_held();
+    if (freed_inside_) {
+      throw DeviceError("fake device: memory is given back inside a recording");
+    }
+  } catch (...) {
+    held_ = nullptr;
+    recording_ = nullptr;
+    throw;
+  }
+  recording_ = nullptr;
+  return made;
+}
+
+std::size_t FakeBackend::live_recordings() {
+  const std::lock_guard lock(mutex_);
+  return recordings_.size();
+}
+
 void* FakeBackend::allocate(std::size_t bytes) {
+  refuse_inside_recording("an allocation");
   if (memory_limit_ != 0 && allocated_ + bytes > memory_limit_) {
     return nullptr;
   }
@@ -52,7 +144,7 @@ void* FakeBackend::allocate(std::size_t bytes) {
   std::memset(real, 0xff, bytes);
   {
     const std::lock_guard lock(mutex_);
-    live_.insert(real);
+    live_.emplace(real, bytes);
   }
   return to_fake(real);
 }
@@ -60,6 +152,13 @@ void* FakeBackend::allocate(std::size_t bytes) {
 void FakeBackend::deallocate(void* memory, std::size_t bytes) noexcept {
   // Work that was queued before may still use it.
   allocated_ -= bytes;
+  {
+    const std::lock_guard lock(mutex_);
+    for (FakeRecording* recording : recordings_) {
+      recording->lose(memory, bytes);
+    }
+  }
+  FakeRecording* const broken = std::exchange(recording_, nullptr);
   enqueue_held();
   enqueue([this, memory, bytes] {
     void* const real = to_real(memory);
@@ -69,9 +168,12 @@ void FakeBackend::deallocate(void* memory, std::size_t bytes) noexcept {
     }
     cpu_->deallocate(real, bytes);
   });
+  recording_ = broken;
+  freed_inside_ = freed_inside_ || broken != nullptr;
 }
 
 void FakeBackend::copy_from_host(void* target, const void* source, std::size_t bytes) {
+  refuse_inside_recording("a copy from the host");
   const auto* first = static_cast<const std::byte*>(source);
   enqueue([target, data = std::vector<std::byte>(first, first + bytes)] {
     std::memcpy(to_real(target), data.data(), data.size());
@@ -79,13 +181,44 @@ void FakeBackend::copy_from_host(void* target, const void* source, std::size_t b
 }
 
 void FakeBackend::copy_to_host(void* target, const void* source, std::size_t bytes) {
+  refuse_inside_recording("a copy to the host");
   enqueue_held();  // whoever waits for the device waits for all of it
   enqueue([=] { std::memcpy(target, to_real(source), bytes); });
   synchronize();
 }
 
 void FakeBackend::copy(void* target, const void* source, std::size_t bytes) {
-  enqueue([=] { std::memcpy(to_real(target), to_real(source), bytes); });
+  enqueue([=] { std::memcpy(to_real(target), to_real(source), bytes); }, {target, source});
+}
+
+void FakeBackend::copy_listed(const ListedCopy* list, std::size_t count, std::size_t longest) {
+  const auto copy_all = [this, list, count, longest] {
+    const ListedCopy* const entries = to_real(list);
+    for (std::size_t i = 0; i < count; ++i) {
+      void* const target = to_real(entries[i].target);
+      const void* const source = to_real(entries[i].source);
+      const std::size_t bytes = entries[i].bytes;
+      {
+        const std::lock_guard lock(mutex_);
+        const auto lies_in_a_block = [&](const void* address) {
+          auto block = live_.upper_bound(address);
+          if (block == live_.begin()) {
+            return false;
+          }
+          --block;
+          const auto offset = static_cast<std::size_t>(static_cast<const std::byte*>(address) -
+                                                       static_cast<const std::byte*>(block->first));
+          return offset + bytes <= block->second;
+        };
+        if (bytes > longest || !lies_in_a_block(target) || !lies_in_a_block(source)) {
+          throw DeviceError("fake device: a listed copy of " + std::to_string(bytes) + " bytes leaves its blocks");
+        }
+      }
+      std::memcpy(target, source, bytes);
+    }
+  };
+  enqueue(copy_all, {list});
+  enqueue_held();
 }
 
 void FakeBackend::run(const KernelCall& call) {
@@ -95,13 +228,17 @@ void FakeBackend::run(const KernelCall& call) {
     input.data = to_real(input.data);
   }
   const bool hold = held_back_ && held_back_(call);
-  std::function<void()> task = [this, real = std::move(real)] { cpu_->run(real); };
+  std::vector<const void*> uses{call.output.data};
+  for (const TensorView& input : call.inputs) {
+    uses.push_back(input.data);
+  }
+  Task task = [this, real = std::move(real)] { cpu_->run(real); };
   if (hold) {
     enqueue_held();
     held_ = std::move(task);
     return;
   }
-  enqueue(std::move(task));
+  enqueue(std::move(task), std::move(uses));
   enqueue_held();
 }
 
@@ -116,7 +253,8 @@ class FakeBackend::Queued final : public PreparedKernel {
     for (void* const address : addresses) {
       real.push_back(to_real(address));
     }
-    backend_.enqueue([kernel = kernel_, real = std::move(real), where] { kernel->run(real, where); });
+    backend_.enqueue([kernel = kernel_, real = std::move(real), where] { kernel->run(real, where); },
+                     {addresses.begin(), addresses.end()});
     backend_.enqueue_held();
   }
 
@@ -125,7 +263,13 @@ class FakeBackend::Queued final : public PreparedKernel {
   std::shared_ptr<PreparedKernel> kernel_;
 };
 
+std::unique_ptr<PreparedKernel> FakeBackend::prepare(const KernelCall& call) {
+  refuse_inside_recording("the preparation of a kernel");
+  return Backend::prepare(call);
+}
+
 std::unique_ptr<PreparedKernel> FakeBackend::fuse(const Fusion& fusion) {
+  refuse_inside_recording("the preparation of a kernel");
   wait();  // the CPU's backend is one caller's at a time
   std::unique_ptr<PreparedKernel> kernel = cpu_->fuse(fusion);
   return kernel == nullptr ? nullptr : std::make_unique<Queued>(*this, std::move(kernel));
@@ -138,11 +282,12 @@ void FakeBackend::hold_back(std::function<bool(const KernelCall&)> chosen) {
 
 void FakeBackend::enqueue_held() {
   if (held_) {
-    enqueue(std::exchange(held_, nullptr));
+    enqueue(std::exchange(held_, nullptr));  // its addresses do not matter: tests of missing waits free nothing
   }
 }
 
 void FakeBackend::synchronize() {
+  refuse_inside_recording("a wait");
   enqueue_held();
   wait();
   std::exception_ptr error;
@@ -155,7 +300,11 @@ void FakeBackend::synchronize() {
   }
 }
 
-void FakeBackend::enqueue(std::function<void()> task) {
+void FakeBackend::enqueue(Task task, std::vector<const void*> uses) {
+  if (recording_ != nullptr) {
+    recording_->add(std::move(task), uses);
+    return;
+  }
   {
     const std::lock_guard lock(mutex_);
     queue_.push_back(std::move(task));
@@ -175,7 +324,7 @@ void FakeBackend::work() {
     if (queue_.empty()) {
       return;  // asked to stop, and all work is done
     }
-    const std::function<void()> task = std::move(queue_.front());
+    const Task task = std::move(queue_.front());
     queue_.pop_front();
     busy_ = true;
     const auto delay = std::chrono::microseconds(random_() % (static_cast<std::uint64_t>(max_delay_us_) + 1));

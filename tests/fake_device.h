@@ -1,6 +1,7 @@
 // A device without hardware, to prove planner, copies and waits. Its memory is another address space: pointers it hands
 // out fault when the host follows them. Its queue runs on a thread of its own, in order, with random delays, over the
-// CPU's kernels. Fresh memory is filled with NaN patterns.
+// CPU's kernels. Fresh memory is filled with NaN patterns. It records: inside a recording it refuses all that a GPU
+// would refuse, and a replay after any block that the recording uses was given back is an error.
 //
 //   twingrad::Device fake = twingrad::tests::fake_device();
 //   Tensor x = tensor(values, {.device = fake});
@@ -13,11 +14,14 @@
 #include <deque>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <random>
+#include <string>
 #include <thread>
 #include <unordered_set>
+#include <vector>
 
 namespace twingrad::tests {
 
@@ -34,7 +38,11 @@ class FakeBackend final : public Backend {
   void copy_to_host(void* target, const void* source, std::size_t bytes) override;
   void copy(void* target, const void* source, std::size_t bytes) override;
   void run(const KernelCall& call) override;
+  std::unique_ptr<PreparedKernel> prepare(const KernelCall& call) override;
   std::unique_ptr<PreparedKernel> fuse(const Fusion& fusion) override;
+  bool records() const override { return true; }
+  std::unique_ptr<Recording> record(const std::function<void()>& queue) override;
+  void copy_listed(const ListedCopy* list, std::size_t count, std::size_t longest) override;
   ErrorModel error_model(const KernelCall& call) const override { return cpu_->error_model(call); }
   void synchronize() override;
 
@@ -45,9 +53,19 @@ class FakeBackend final : public Backend {
   /// on a queue of its own. An empty function ends it.
   void hold_back(std::function<bool(const KernelCall&)> chosen);
 
+  /// From now on a recording breaks off after so many pieces of work, as a device that runs out of room for it. -1:
+  /// none does.
+  void break_recordings_after(int pieces) { break_after_ = pieces; }
+  /// Recordings that somebody holds.
+  std::size_t live_recordings();
+
  private:
   class Queued;
-  void enqueue(std::function<void()> task);
+  class FakeRecording;
+  using Task = std::function<void()>;
+  /// `uses`: addresses of the work, for recordings.
+  void enqueue(Task task, std::vector<const void*> uses = {});
+  void refuse_inside_recording(const std::string& what) const;
   void enqueue_held();
   void wait();
   void work();
@@ -59,13 +77,17 @@ class FakeBackend final : public Backend {
   std::size_t allocated_ = 0;
   std::function<bool(const KernelCall&)> held_back_;
   std::function<void()> held_;
+  FakeRecording* recording_ = nullptr;  ///< the one that is being made
+  bool freed_inside_ = false;
+  int break_after_ = -1;
 
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> queue_;
   bool busy_ = false;
-  /// Real addresses of what was handed out: a leak checker does not see through the shifted ones.
-  std::unordered_set<void*> live_;
+  /// What was handed out: real address and bytes. A leak checker does not see through the shifted addresses.
+  std::map<const void*, std::size_t> live_;
+  std::unordered_set<FakeRecording*> recordings_;
   bool stop_ = false;
   std::exception_ptr error_;
   std::thread worker_;

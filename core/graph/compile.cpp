@@ -198,20 +198,21 @@ struct Assignment {
   NodePtr after;
 };
 
-struct Recording {
+struct RecordedOps {
   Tensor result;
   std::vector<Assignment> assignments;
 };
 
 /// Runs the function with placeholders for the inputs, its ops and assignments recorded.
-Recording record_ops(const CompiledStep::Function& function, std::span<const NodePtr> placeholders, Capture& capture) {
+RecordedOps record_ops(const CompiledStep::Function& function, std::span<const NodePtr> placeholders,
+                       Capture& capture) {
   std::vector<Tensor> inputs;
   for (const NodePtr& placeholder : placeholders) {
     inputs.emplace_back(placeholder);
   }
   capture.recording = true;
   const Restore restore(capture);
-  Recording recording{.result = function(inputs), .assignments = {}};
+  RecordedOps recording{.result = function(inputs), .assignments = {}};
   if (!recording.result.defined() || recording.result.evaluated()) {
     throw ArgumentError("compile: the step must return a tensor that it computes, the loss for one");
   }
@@ -272,7 +273,7 @@ void CompiledStep::record(Program& program, std::span<const Tensor> inputs) {
     program.inputs.push_back(leaf_with_value(*input.node()));
     program.inputs.back()->offset = 0;
   }
-  Recording recording;
+  RecordedOps recording;
   Capture captured;
   {
     CaptureScope scope;

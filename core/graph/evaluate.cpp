@@ -14,6 +14,7 @@ namespace {
 
 std::atomic<Execution> execution_mode{Execution::planned};
 std::atomic<bool> fusion_enabled{true};
+std::atomic<bool> capture_enabled{true};
 
 // A handle that assign_later() gave a value that no plan has run yet, and what it named before.
 struct Waiting {
@@ -260,6 +261,13 @@ bool fusion() {
   return fusion_enabled;
 }
 
+void set_capture(bool enabled) {
+  capture_enabled = enabled;
+}
+bool capture() {
+  return capture_enabled;
+}
+
 PlanCacheStats plan_cache_stats() {
   return plan_cache().stats();
 }
@@ -287,7 +295,8 @@ std::string describe_plan(const std::vector<Tensor>& tensors) {
     return "plan: nothing to run, the values are there\n";
   }
   graph.fuse = fusion_enabled && graph.mode == Execution::planned;
-  return to_string(*make_plan(graph), graph);
+  const std::shared_ptr<Plan> cached = plan_cache().find(graph);
+  return to_string(cached != nullptr ? *cached : *make_plan(graph), graph);
 }
 
 void assign_all(const std::vector<std::pair<Tensor, Tensor>>& handles_and_values) {

@@ -27,7 +27,20 @@ std::string in_words(std::uint64_t bytes) {
 
 }  // namespace
 
-void* MemoryCache::allocate(std::size_t bytes, std::string_view device_name) {
+MemoryCache::FreeBlocks::const_iterator MemoryCache::find_free(const void* memory, std::size_t wanted) const {
+  for (auto it = free_.lower_bound(wanted); it != free_.end() && it->first <= 2 * wanted; ++it) {
+    if (it->second == memory) {
+      return it;
+    }
+  }
+  return free_.end();
+}
+
+bool MemoryCache::has_free(const void* memory, std::size_t bytes) const {
+  return find_free(memory, rounded(bytes)) != free_.end();
+}
+
+void* MemoryCache::allocate(std::size_t bytes, std::string_view device_name, const void* preferred) {
   // A count that wrapped around, or one whose rounding would, can never be served.
   if (bytes > (std::size_t{1} << 62)) {
     throw_out_of_memory(bytes, device_name);
@@ -35,7 +48,11 @@ void* MemoryCache::allocate(std::size_t bytes, std::string_view device_name) {
   const std::size_t wanted = rounded(bytes);
   void* memory = nullptr;
   std::size_t size = wanted;
-  if (const auto found = free_.lower_bound(wanted); found != free_.end() && found->first <= 2 * wanted) {
+  FreeBlocks::const_iterator found = preferred == nullptr ? free_.end() : find_free(preferred, wanted);
+  if (found == free_.end()) {
+    found = free_.lower_bound(wanted);
+  }
+  if (found != free_.end() && found->first <= 2 * wanted) {
     size = found->first;
     memory = found->second;
     free_.erase(found);
@@ -65,11 +82,12 @@ void MemoryCache::release(void* memory) noexcept {
   }
   stats_.live -= found->second;
   stats_.cached += found->second;
-  free_.emplace(found->second, memory);
+  free_.emplace_hint(free_.lower_bound(found->second), found->second, memory);
   live_.erase(found);
 }
 
 void MemoryCache::release_cached() noexcept {
+  returns_ += free_.empty() ? 0U : 1U;
   for (const auto& [size, memory] : free_) {
     backend_.deallocate(memory, size);
   }

@@ -89,11 +89,11 @@ std::shared_ptr<Node> make_use(const Op& op, std::span<const Tensor> inputs, Att
 
 }  // namespace
 
-Buffer::Buffer(Device on, std::size_t size) : device(on), bytes(size) {
+Buffer::Buffer(Device on, std::size_t size, const void* preferred) : device(on), bytes(size) {
   if (bytes != 0) {
     DeviceRuntime& state = runtime(device);
     const std::lock_guard lock(state.mutex);
-    data = state.memory.allocate(bytes, device.name());
+    data = state.memory.allocate(bytes, device.name(), preferred);
   }
 }
 

@@ -22,8 +22,9 @@ struct Buffer {
   void* data = nullptr;
   std::size_t bytes = 0;
 
-  /// Throws OutOfMemoryError, DeviceError. `bytes` may be 0; then data is nullptr.
-  Buffer(Device device, std::size_t bytes);
+  /// Throws OutOfMemoryError, DeviceError. `bytes` may be 0; then data is nullptr. `preferred`: the block to take when
+  /// the cache has it.
+  Buffer(Device device, std::size_t bytes, const void* preferred = nullptr);
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   ~Buffer();

@@ -6,6 +6,7 @@
 #include <twingrad/backend.h>
 #include <twingrad/evaluate.h>
 #include <twingrad/graph/node.h>
+#include <twingrad/graph/replay.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -71,14 +72,20 @@ struct Plan {
   std::size_t literal_bytes = 0;
   /// Keeps its memory from run to run, results included that nobody holds any more.
   bool resident = false;
+  Replays replays;
+
+  /// Bytes that a run uploads: literals, then the list of what is copied.
+  std::size_t upload_bytes() const { return literal_bytes + replays.copied().size() * sizeof(ListedCopy); }
 
   /// Room for one run, kept from one to the next.
   struct Workspace {
     std::unique_ptr<Buffer> arena;
     std::unique_ptr<Buffer> literals;
+    std::unique_ptr<Buffer> places;              ///< for what is copied
     std::vector<std::shared_ptr<Buffer>> owned;  ///< per slot
     std::vector<std::byte*> base;                ///< per slot
     std::vector<std::byte> upload;
+    std::vector<std::byte> uploaded;  ///< what the literals' block holds; kept by resident plans
     std::vector<void*> addresses;
   };
   Workspace workspace;

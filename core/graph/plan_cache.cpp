@@ -43,6 +43,14 @@ std::shared_ptr<Plan> PlanCache::find_or_make(const Graph& graph) {
   return plan;
 }
 
+std::shared_ptr<Plan> PlanCache::find(const Graph& graph) const {
+  const std::vector<std::uint64_t> key = structure_key(graph);
+  const std::lock_guard lock(mutex_);
+  const auto [begin, end] = index_.equal_range(hash_of(key));
+  const auto it = std::find_if(begin, end, [&](const auto& item) { return item.second->key == key; });
+  return it == end ? nullptr : it->second->plan;
+}
+
 PlanCacheStats PlanCache::stats() const {
   const std::lock_guard lock(mutex_);
   PlanCacheStats result = stats_;

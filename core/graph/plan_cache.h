@@ -16,6 +16,9 @@ class PlanCache {
   /// The plan of a graph with this structure, made now if there is none.
   std::shared_ptr<Plan> find_or_make(const Graph& graph);
 
+  /// The plan of a graph with this structure if there is one, else nullptr; no use of it.
+  std::shared_ptr<Plan> find(const Graph& graph) const;
+
   PlanCacheStats stats() const;
   void set_limit(std::size_t plans);
   void clear();

@@ -72,6 +72,9 @@ std::string to_string(const Plan& plan, const Graph& graph) {
               step_in_words(plan, launch, plan.steps[static_cast<std::size_t>(s)], graph);
     }
   }
+  if (graph.mode == Execution::planned && backend(graph.device).records()) {
+    text += plan.replays.in_words(plan) + "\n";
+  }
   return text;
 }
 

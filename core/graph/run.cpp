@@ -1,11 +1,20 @@
-// Replays a plan: binds memory, uploads the literals in one copy, queues the kernels in order.
+// Runs a plan: binds memory, uploads the literals in one copy, queues the kernels in order or replays a recording of
+// them.
+#include <twingrad/evaluate.h>
 #include <twingrad/graph/plan.h>
 #include <twingrad/graph/runtime.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <exception>
 
 namespace twingrad {
 namespace {
+
+std::atomic<std::uint64_t> recordings_made{0};
+std::atomic<std::uint64_t> runs_replayed{0};
+std::atomic<std::uint64_t> kernels_queued{0};
 
 const Node& node_of(const Graph& graph, const Plan::Step& step) {
   return *graph.nodes[static_cast<std::size_t>(step.node)];
@@ -34,16 +43,20 @@ void bind_call(const Plan::Workspace& workspace, Plan::Step& step, const Node& n
   throw NumericError(describe_use(*step.call.op, types, node.where) + error.what());
 }
 
+/// Makes `held` a buffer of at least so many bytes, the one at `wanted` if that is given and free. False when it was
+/// so.
+bool take(std::unique_ptr<Buffer>& held, Device device, std::size_t bytes, const void* wanted) {
+  if (held != nullptr && held->bytes >= bytes && (wanted == nullptr || held->data == wanted)) {
+    return false;
+  }
+  held = std::make_unique<Buffer>(device, bytes, wanted);
+  return true;
+}
+
 /// The memory of one run. What is not resident goes back when the run ends, however it does.
 class Lease {
  public:
-  Lease(Plan& plan, Device device) : plan_(plan) {
-    Plan::Workspace& workspace = plan_.workspace;
-    if (workspace.arena == nullptr) {
-      workspace.arena = std::make_unique<Buffer>(device, plan.arena_bytes);
-      workspace.literals = std::make_unique<Buffer>(device, plan.literal_bytes);
-    }
-  }
+  explicit Lease(Plan& plan) : plan_(plan) {}
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;
   ~Lease() {
@@ -56,6 +69,41 @@ class Lease {
     if (!plan_.resident) {
       workspace.arena.reset();
       workspace.literals.reset();
+      workspace.places.reset();
+    }
+  }
+
+  /// `replays`: the run may be a replay, and needs room for what is copied. `chosen`: the addresses to take again, or
+  /// nullptr.
+  void take_memory(DeviceRuntime& state, Device device, bool replays, const Replays::Variant* chosen) {
+    Plan::Workspace& workspace = plan_.workspace;
+    const auto wanted = [&](std::size_t word, std::size_t bytes) -> const void* {
+      if (!replays || bytes == 0) {
+        return nullptr;
+      }
+      return chosen != nullptr ? chosen->at(word) : plan_.replays.familiar(word, bytes, state.memory);
+    };
+    take(workspace.arena, device, plan_.arena_bytes, wanted(Replays::arena, plan_.arena_bytes));
+    const std::size_t upload = replays ? plan_.upload_bytes() : plan_.literal_bytes;
+    if (take(workspace.literals, device, upload, wanted(Replays::literals, upload))) {
+      workspace.uploaded.clear();
+    }
+    if (const std::size_t places = plan_.replays.places_bytes(); replays && places != 0) {
+      take(workspace.places, device, places, wanted(Replays::places, places));
+    }
+    workspace.owned.resize(plan_.slots.size());
+    for (std::size_t i = 0; i < plan_.slots.size(); ++i) {
+      const Plan::Slot& slot = plan_.slots[i];
+      if (slot.kind != Plan::Slot::Kind::own) {
+        continue;
+      }
+      std::shared_ptr<Buffer>& owned = workspace.owned[i];
+      const bool held = owned != nullptr && owned.use_count() == 1;
+      if (held && (chosen == nullptr || plan_.replays.is_copied(i) || owned->data == chosen->at(Replays::slots + i))) {
+        continue;
+      }
+      owned = std::make_shared<Buffer>(device, slot.bytes,
+                                       plan_.replays.is_copied(i) ? nullptr : wanted(Replays::slots + i, slot.bytes));
     }
   }
 
@@ -63,9 +111,10 @@ class Lease {
   Plan& plan_;
 };
 
-void bind_slots(Plan& plan, const Graph& graph, std::byte* arena, std::byte* literals) {
+void bind_slots(Plan& plan, const Graph& graph) {
   Plan::Workspace& workspace = plan.workspace;
-  workspace.owned.resize(plan.slots.size());
+  auto* const arena = static_cast<std::byte*>(workspace.arena->data);
+  auto* const literals = static_cast<std::byte*>(workspace.literals->data);
   workspace.base.assign(plan.slots.size(), nullptr);
   workspace.upload.resize(plan.literal_bytes);
   for (std::size_t i = 0; i < plan.slots.size(); ++i) {
@@ -89,14 +138,40 @@ void bind_slots(Plan& plan, const Graph& graph, std::byte* arena, std::byte* lit
         }
         break;
       case Plan::Slot::Kind::own:
-        if (owned == nullptr || owned.use_count() > 1) {
-          owned = std::make_shared<Buffer>(graph.device, slot.bytes);
-        }
         workspace.base[i] = static_cast<std::byte*>(owned->data);
         break;
       case Plan::Slot::Kind::fused:
         break;
     }
+  }
+}
+
+/// Gives what is copied its fixed places, and writes the list of copies behind the literals.
+void bind_copied(Plan& plan) {
+  Plan::Workspace& workspace = plan.workspace;
+  workspace.upload.resize(plan.upload_bytes());
+  std::byte* list = workspace.upload.data() + plan.literal_bytes;
+  for (const Replays::Copied& one : plan.replays.copied()) {
+    std::byte* const outside = workspace.base[one.slot] + one.first;
+    const std::size_t residue = reinterpret_cast<std::uintptr_t>(outside) % Replays::widest_access;
+    std::byte* const inside = static_cast<std::byte*>(workspace.places->data) + one.offset + residue;
+    workspace.base[one.slot] = inside - one.first;
+    const ListedCopy copy =
+        one.result ? ListedCopy{outside, inside, one.bytes} : ListedCopy{inside, outside, one.bytes};
+    std::memcpy(list, &copy, sizeof copy);
+    list += sizeof copy;
+  }
+}
+
+void upload(Plan& plan, Backend& backend) {
+  Plan::Workspace& workspace = plan.workspace;
+  if (workspace.upload.empty() || (plan.resident && workspace.uploaded == workspace.upload)) {
+    return;
+  }
+  workspace.uploaded.clear();
+  backend.copy_from_host(workspace.literals->data, workspace.upload.data(), workspace.upload.size());
+  if (plan.resident) {
+    workspace.uploaded = workspace.upload;
   }
 }
 
@@ -135,28 +210,99 @@ void launch_observed(Plan& plan, Plan::Launch& one, const Graph& graph, Backend&
   }
 }
 
+/// Queues the copies of `results` or of inputs that the uploaded list names.
+void queue_copies(const Plan& plan, Backend& backend, bool results) {
+  std::size_t first = 0;
+  std::size_t count = 0;
+  std::size_t longest = 0;
+  for (const Replays::Copied& one : plan.replays.copied()) {
+    first += results && !one.result ? 1 : 0;
+    count += one.result == results ? 1 : 0;
+    longest = one.result == results ? std::max(longest, one.bytes) : longest;
+  }
+  if (count != 0) {
+    const auto* list = reinterpret_cast<const ListedCopy*>(
+        static_cast<const std::byte*>(plan.workspace.literals->data) + plan.literal_bytes);
+    backend.copy_listed(list + first, count, longest);
+  }
+}
+
+void queue_all(Plan& plan, const Graph& graph, Backend& backend) {
+  for (Plan::Launch& one : plan.launches) {
+    launch(plan, one, graph, backend);
+  }
+}
+
+void queue_all_copied(Plan& plan, const Graph& graph, Backend& backend) {
+  queue_copies(plan, backend, false);
+  queue_all(plan, graph, backend);
+  queue_copies(plan, backend, true);
+}
+
+/// Queues the kernels as one replay where this run's addresses have a recording or are due for one, else one by one.
+void queue_or_replay(Plan& plan, const Graph& graph, Backend& backend, Replays::Variant& variant) {
+  std::string obstacle;
+  if (plan.replays.is_due(variant)) {
+    try {
+      variant.recording = backend.record([&] { queue_all_copied(plan, graph, backend); });
+      plan.replays.count_recording();
+      recordings_made.fetch_add(1, std::memory_order_relaxed);
+    } catch (const std::exception& error) {
+      // Nothing was queued. Whether the device failed or only its recording, the kernels themselves will tell.
+      obstacle = error.what();
+    }
+  }
+  if (variant.recording != nullptr) {
+    variant.recording->replay();
+    plan.replays.count_replay();
+    runs_replayed.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  queue_all_copied(plan, graph, backend);
+  kernels_queued.fetch_add(plan.launches.size(), std::memory_order_relaxed);
+  variant.seen = true;
+  if (!obstacle.empty()) {
+    plan.replays.stop("they could not be recorded: " + obstacle);
+  }
+}
+
 }  // namespace
+
+CaptureStats capture_stats() {
+  return {.recorded = recordings_made, .replayed = runs_replayed, .single = kernels_queued};
+}
 
 void run_plan(Plan& plan, const Graph& graph, PlanObserver* observer) {
   DeviceRuntime& state = runtime(graph.device);
   const std::lock_guard lock(state.mutex);
   Backend& backend = *state.backend;
 
-  const Lease lease(plan, graph.device);
-  const Buffer& arena = *plan.workspace.arena;
-  const Buffer& literals = *plan.workspace.literals;
-  bind_slots(plan, graph, static_cast<std::byte*>(arena.data), static_cast<std::byte*>(literals.data));
+  const bool records = observer == nullptr && backend.records();
+  const bool wanted = records && capture() && graph.mode == Execution::planned && Replays::is_worthwhile(plan);
+  Replays::Variant* const chosen = wanted ? plan.replays.choose(plan, graph, state.memory) : nullptr;
+  const bool replays = wanted && !plan.replays.stopped();
+  Lease lease(plan);
+  lease.take_memory(state, graph.device, replays, chosen);
+  bind_slots(plan, graph);
   if (observer != nullptr) {
-    observer->begin(backend, arena.data, arena.bytes);
+    observer->begin(backend, plan.workspace.arena->data, plan.workspace.arena->bytes);
   }
-  if (!plan.workspace.upload.empty()) {
-    backend.copy_from_host(literals.data, plan.workspace.upload.data(), plan.workspace.upload.size());
-  }
-  for (Plan::Launch& one : plan.launches) {
+  if (replays) {
+    Replays::Variant& variant = plan.replays.settle(plan, graph, state.memory, chosen);
+    bind_copied(plan);
+    upload(plan, backend);
+    queue_or_replay(plan, graph, backend, variant);
+  } else {
+    upload(plan, backend);
     if (observer != nullptr) {
-      launch_observed(plan, one, graph, backend, *observer);
+      for (Plan::Launch& one : plan.launches) {
+        launch_observed(plan, one, graph, backend, *observer);
+      }
     } else {
-      launch(plan, one, graph, backend);
+      queue_all(plan, graph, backend);
+    }
+    if (records) {
+      kernels_queued.fetch_add(plan.launches.size(), std::memory_order_relaxed);
     }
   }
 
