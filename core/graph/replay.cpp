@@ -10,10 +10,10 @@ namespace twingrad {
 namespace {
 
 /// Sets of addresses that a plan remembers, with a recording each.
-constexpr std::size_t most_variants = 8;
+constexpr std::size_t most_variants = 16;
 /// So many runs in a row on new addresses, and those inputs and results are copied that lie elsewhere each time; again
 /// so many, and the plan is given up.
-constexpr int most_misses = 16;
+constexpr int most_misses = 20;
 /// Queuing fewer kernels costs no more than launching a graph.
 constexpr std::size_t fewest_kernels = 4;
 /// What a run may copy to and from fixed places. Beyond, the kernels take longer than queuing them.
