@@ -18,6 +18,9 @@
 //     cube_kernel<<<(n + 255) / 256, 256, 0, static_cast<cudaStream_t>(stream)>>>(
 //         call.inputs[0].as<const float>(), call.output.as<float>(), n);
 //   }                                     // queue work on the stream and return; the launch is checked by the caller
+//
+// A step may be captured and replayed as one CUDA graph, custom_cuda included: it is not called for a replay then, so
+// what it queues may depend on the call alone.
 #pragma once
 
 #include <twingrad/op.h>

@@ -79,11 +79,11 @@ void write(const std::string& path, const std::string& text) {
   std::cout << "wrote " << path << '\n';
 }
 
-std::vector<SystemSpec> available(const std::vector<SystemSpec>& systems, const Places& places,
+std::vector<SystemSpec> available(const std::vector<SystemSpec>& systems, const Settings& settings,
                                   nlohmann::ordered_json& left_out) {
   std::vector<SystemSpec> result;
   for (const SystemSpec& spec : systems) {
-    const std::string why = why_left_out(spec, places);
+    const std::string why = why_left_out(spec, settings.places, settings.device);
     if (why.empty()) {
       result.push_back(spec);
     } else {
@@ -131,7 +131,7 @@ int run_all(Arguments& arguments, std::vector<Work> works, bool sweep) {
   const TemporaryFolder folder;
   settings.folder = folder.path();
   nlohmann::ordered_json left_out = nlohmann::ordered_json::array();
-  const std::vector<SystemSpec> systems = available(chosen, settings.places, left_out);
+  const std::vector<SystemSpec> systems = available(chosen, settings, left_out);
   nlohmann::ordered_json all = {{"format", 1},
                                 {"machine", describe_machine(STEPBENCH_SOURCE)},
                                 {"device", settings.device},

@@ -1,5 +1,6 @@
 #include "bench/step/systems.h"
 
+#include <twingrad/device.h>
 #include <twingrad/error.h>
 
 #include <algorithm>
@@ -64,6 +65,13 @@ const std::vector<SystemSpec>& catalogue() {
        .mode = "unfused",
        .description = "planned, one kernel per op",
        .all_threads = true},
+      {.name = "twingrad-uncaptured",
+       .role = Role::control,
+       .program = Program::twingrad,
+       .mode = "uncaptured",
+       .description = "planned, kernels queued one by one instead of one captured graph",
+       .all_threads = true,
+       .records = true},
       {.name = "twingrad-op-by-op",
        .role = Role::control,
        .program = Program::twingrad,
@@ -151,7 +159,10 @@ std::vector<SystemSpec> choose_systems(const std::vector<std::string>& names) {
   return chosen;
 }
 
-std::string why_left_out(const SystemSpec& spec, const Places& places) {
+std::string why_left_out(const SystemSpec& spec, const Places& places, const std::string& device) {
+  if (spec.records && twingrad::Device::parse(device).kind() != twingrad::DeviceKind::cuda) {
+    return device + " queues every kernel by itself anyway";
+  }
   if (const std::string file = binary(spec.program); !file.empty()) {
     const std::string path = places.binaries + "/" + file;
     if (std::filesystem::exists(path)) {

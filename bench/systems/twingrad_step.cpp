@@ -3,6 +3,7 @@
 //   plain        the plain loop: graph built anew each step, plan found in the cache
 //   compile      the same step recorded once and replayed: compile(step)
 //   unfused      the control with one kernel per op
+//   uncaptured   the control whose kernels are queued one by one on a GPU, too
 //   op-by-op     the control without plan, arena and in-place writes
 //   float64      the reference that everybody's losses are held against
 #include <omp.h>
@@ -48,6 +49,9 @@ class TwingradStep : public bench::System {
     }
     if (arguments.mode == "unfused") {
       tg::set_fusion(false);
+    }
+    if (arguments.mode == "uncaptured") {
+      tg::set_capture(false);
     }
     const tg::NamedTensors data = tg::io::load(arguments.data);
     model_.to(dtype_);
@@ -133,6 +137,6 @@ class TwingradStep : public bench::System {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return bench::serve(argc, argv, {"plain", "compile", "unfused", "op-by-op", "float64"},
+  return bench::serve(argc, argv, {"plain", "compile", "unfused", "uncaptured", "op-by-op", "float64"},
                       [](const bench::Arguments& arguments) { return std::make_unique<TwingradStep>(arguments); });
 }
