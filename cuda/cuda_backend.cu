@@ -69,6 +69,28 @@ Runner runner_of(const Op& op) {
   throw DeviceError(std::string(op.name) + ": unknown kernel family");
 }
 
+/// A call kept with its runner, its addresses set anew each time.
+class PreparedCall final : public PreparedKernel {
+ public:
+  PreparedCall(const KernelCall& call, Context& context)
+      : call_(call), runner_(runner_of(*call.op)), context_(context) {}
+
+  void run(std::span<void* const> addresses, const std::source_location& where) override {
+    check(cudaSetDevice(context_.device), "cudaSetDevice");
+    for (std::size_t j = 0; j < call_.inputs.size(); ++j) {
+      call_.inputs[j].data = addresses[j];
+    }
+    call_.output.data = addresses.back();
+    call_.where = where;
+    runner_(call_, context_);
+  }
+
+ private:
+  KernelCall call_;
+  Runner runner_;
+  Context& context_;
+};
+
 class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(int index) {
@@ -156,6 +178,13 @@ class CudaBackend final : public Backend {
   void run(const KernelCall& call) override {
     enter();
     runner_of (*call.op)(call, context_);
+  }
+
+  std::unique_ptr<PreparedKernel> prepare(const KernelCall& call) override {
+    if (call.op->family == Family::elementwise) {
+      return prepare_elementwise(call, context_);
+    }
+    return std::make_unique<PreparedCall>(call, context_);
   }
 
   bool records() const override { return true; }

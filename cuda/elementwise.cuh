@@ -17,9 +17,12 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace twingrad::cuda::elementwise {
 
@@ -136,10 +139,10 @@ __global__ void __launch_bounds__(default_threads)
   apply_one<Formula, T>(pointers, offset, parameters, std::make_index_sequence<Formula::arity>());
 }
 
-/// Whether vector_kernel can walk the box: `lanes` neighbours of every operand are one aligned access or one element.
+/// Whether vector_kernel can walk the box where all its operands are aligned: `lanes` neighbours of every operand are
+/// one access or one element.
 template <std::size_t N>
-bool takes_vectors(const Box<N>& box, const Pointers<N>& pointers, const std::array<std::size_t, N>& element_size,
-                   int lanes) {
+bool takes_vectors(const Box<N>& box, int lanes) {
   const int inner = box.rank - 1;
   if (inner < 0 || box.stride[0][inner] != 1 || (inner > 0 && box.size[inner] % lanes != 0)) {
     return false;
@@ -148,8 +151,7 @@ bool takes_vectors(const Box<N>& box, const Pointers<N>& pointers, const std::ar
     if (box.stride[n][inner] == 0) {
       continue;
     }
-    if (box.stride[n][inner] != 1 ||
-        reinterpret_cast<std::uintptr_t>(pointers.data[n]) % (element_size[n] * static_cast<std::size_t>(lanes)) != 0) {
+    if (box.stride[n][inner] != 1) {
       return false;
     }
     for (int axis = 0; axis < inner; ++axis) {
@@ -166,64 +168,104 @@ constexpr std::array<std::size_t, sizeof...(n)> operand_sizes(std::index_sequenc
   return {sizeof(Operand<Formula, T, n>)...};
 }
 
+/// One formula over one set of shapes and strides: what they decide is decided, and a run looks at addresses alone.
 template <class Formula, class T>
-void run(const KernelCall& call, Context& context) {
-  constexpr std::size_t N = Formula::arity + 1;
-  constexpr auto sizes = operand_sizes<Formula, T>(std::make_index_sequence<N>());
-  std::array<Strides, N> strides;
-  Pointers<N> base;
-  strides[0] = contiguous_strides(call.output.shape);
-  base.data[0] = call.output.data;
-  for (std::size_t n = 1; n < N; ++n) {
-    const TensorView& input = call.inputs[n - 1];
-    strides[n] = input.strides;
-    base.data[n] = input.data;
-  }
-  Parameters parameters;
-  for (int i = 0; i < 4; ++i) {
-    parameters.p[i] = call.attributes.reals[static_cast<std::size_t>(i)];
-  }
-  const auto queue = [&](const Box<N>& box, const Elements<N>& start) {
-    Pointers<N> pointers;
-    for (std::size_t n = 0; n < N; ++n) {
-      const auto size = static_cast<std::int64_t>(sizes[n]);
-      pointers.data[n] = static_cast<std::byte*>(base.data[n]) + start[n] * size;
+class Prepared final : public PreparedKernel {
+ public:
+  static constexpr std::size_t N = Formula::arity + 1;
+
+  Prepared(const KernelCall& call, Context& context) : name_(call.op->name), context_(context) {
+    std::array<Strides, N> strides;
+    strides[0] = contiguous_strides(call.output.shape);
+    for (std::size_t n = 1; n < N; ++n) {
+      strides[n] = call.inputs[n - 1].strides;
     }
-    const std::int64_t count = box.numel();
+    for (std::size_t i = 0; i < 4; ++i) {
+      parameters_.p[i] = call.attributes.reals[i];
+    }
+    for_each_part<N>(make_box<N>(call.output.shape, strides), [&](const Box<N>& box, const Elements<N>& start) {
+      Part part{.offsets = Offsets32<N>(box), .start = {}, .count = static_cast<std::uint32_t>(box.numel())};
+      for (std::size_t n = 0; n < N; ++n) {
+        part.start[n] = start[n] * static_cast<std::int64_t>(sizes[n]);
+        part.wide[n] = box.rank > 0 && box.stride[n][box.rank - 1] != 0;
+      }
+      part.vectors = takes_vectors<N>(box, lanes_of<T>);
+      parts_.push_back(part);
+    });
+  }
+
+  void run(std::span<void* const> addresses, const std::source_location& /*where*/) override {
+    check(cudaSetDevice(context_.device), "cudaSetDevice");
+    for (const Part& part : parts_) {
+      Pointers<N> pointers;
+      pointers.data[0] = static_cast<std::byte*>(addresses[N - 1]) + part.start[0];
+      for (std::size_t n = 1; n < N; ++n) {
+        pointers.data[n] = static_cast<std::byte*>(addresses[n - 1]) + part.start[n];
+      }
+      queue(part, pointers);
+    }
+  }
+
+ private:
+  /// A part of the box that 32-bit arithmetic can walk.
+  struct Part {
+    Offsets32<N> offsets;
+    std::array<std::int64_t, N> start;  ///< of each operand, in bytes
+    std::uint32_t count = 0;
+    bool vectors = false;           ///< where aligned
+    std::array<bool, N> wide = {};  ///< per operand: read in vectors, not as one element for all lanes
+  };
+
+  static constexpr std::array<std::size_t, N> sizes = operand_sizes<Formula, T>(std::make_index_sequence<N>());
+
+  void queue(const Part& part, const Pointers<N>& pointers) {
     if constexpr (std::is_floating_point_v<compute_t<T>>) {
       constexpr int lanes = lanes_of<T>;
-      if (takes_vectors<N>(box, pointers, sizes, lanes)) {
-        launch(context, call.op->name, vector_kernel<Formula, T, lanes>, blocks_for(count, default_threads * lanes),
-               default_threads, Offsets32<N>(box), pointers, static_cast<std::uint32_t>(count), parameters);
+      bool vectors = part.vectors;
+      for (std::size_t n = 0; vectors && n < N; ++n) {
+        vectors = !part.wide[n] || reinterpret_cast<std::uintptr_t>(pointers.data[n]) % (sizes[n] * lanes) == 0;
+      }
+      if (vectors) {
+        launch(context_, name_, vector_kernel<Formula, T, lanes>, blocks_for(part.count, default_threads * lanes),
+               default_threads, part.offsets, pointers, part.count, parameters_);
         return;
       }
     }
-    launch(context, call.op->name, element_kernel<Formula, T>, blocks_for(count), default_threads, Offsets32<N>(box),
-           pointers, static_cast<std::uint32_t>(count), parameters);
-  };
-  for_each_part<N>(make_box<N>(call.output.shape, strides), queue);
-}
+    launch(context_, name_, element_kernel<Formula, T>, blocks_for(part.count), default_threads, part.offsets, pointers,
+           part.count, parameters_);
+  }
 
-using Runner = void (*)(const KernelCall&, Context&);
-
-/// The formula's runner for each dtype of its last input, in the order of Dtype; nullptr where it is not taken.
-using RunnersByDtype = std::array<Runner, 8>;
+  std::string_view name_;
+  Context& context_;
+  Parameters parameters_;
+  std::vector<Part> parts_;
+};
 
 template <class Formula, class T>
-constexpr Runner runner() {
+std::unique_ptr<PreparedKernel> make(const KernelCall& call, Context& context) {
+  return std::make_unique<Prepared<Formula, T>>(call, context);
+}
+using Maker = std::unique_ptr<PreparedKernel> (*)(const KernelCall&, Context&);
+
+/// What makes the formula's kernel for each dtype of its last input, in the order of Dtype; nullptr where it is not
+/// taken.
+using MakersByDtype = std::array<Maker, 8>;
+
+template <class Formula, class T>
+constexpr Maker maker() {
   if constexpr (formulas::accepts<T>(Formula::takes)) {
-    return &run<Formula, T>;
+    return &make<Formula, T>;
   } else {
     return nullptr;
   }
 }
 
 template <class Formula, bool wanted>
-constexpr RunnersByDtype runners() {
+constexpr MakersByDtype makers() {
   if constexpr (wanted) {
-    return {runner<Formula, float>(),        runner<Formula, double>(),       runner<Formula, bfloat16>(),
-            runner<Formula, float16>(),      runner<Formula, std::int32_t>(), runner<Formula, std::int64_t>(),
-            runner<Formula, std::uint8_t>(), runner<Formula, bool>()};
+    return {maker<Formula, float>(),        maker<Formula, double>(),       maker<Formula, bfloat16>(),
+            maker<Formula, float16>(),      maker<Formula, std::int32_t>(), maker<Formula, std::int64_t>(),
+            maker<Formula, std::uint8_t>(), maker<Formula, bool>()};
   } else {
     return {};
   }
@@ -231,18 +273,19 @@ constexpr RunnersByDtype runners() {
 
 /// One row per formula; rows of formulas whose arity is not in [low, high] are empty and compile nothing.
 template <int low, int high, class... Formulas>
-constexpr std::array<RunnersByDtype, sizeof...(Formulas)> make_table(const std::tuple<Formulas...>*) {
-  return {runners < Formulas, low <= Formulas::arity && Formulas::arity <= high > ()...};
+constexpr std::array<MakersByDtype, sizeof...(Formulas)> make_table(const std::tuple<Formulas...>*) {
+  return {makers < Formulas, low <= Formulas::arity && Formulas::arity <= high > ()...};
 }
 
 template <std::size_t rows>
-void dispatch(const std::array<RunnersByDtype, rows>& table, const KernelCall& call, Context& context) {
+std::unique_ptr<PreparedKernel> dispatch(const std::array<MakersByDtype, rows>& table, const KernelCall& call,
+                                         Context& context) {
   const Dtype dtype = call.inputs.back().dtype;
-  const Runner runner = table.at(static_cast<std::size_t>(call.op->kernel)).at(static_cast<std::size_t>(dtype));
-  if (runner == nullptr) {
+  const Maker maker = table.at(static_cast<std::size_t>(call.op->kernel)).at(static_cast<std::size_t>(dtype));
+  if (maker == nullptr) {
     throw DtypeError(std::string(call.op->name) + ": does not take " + std::string(name(dtype)));
   }
-  runner(call, context);
+  return maker(call, context);
 }
 
 }  // namespace twingrad::cuda::elementwise

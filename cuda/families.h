@@ -20,6 +20,11 @@ void run_index(const KernelCall& call, Context& context);
 void run_random(const KernelCall& call, Context& context);
 void run_copy(const KernelCall& call, Context& context);
 
+/// Backend::prepare() for elementwise calls. The others decide anew at each run().
+std::unique_ptr<PreparedKernel> prepare_elementwise(const KernelCall& call, Context& context);
+std::unique_ptr<PreparedKernel> prepare_elementwise_unary(const KernelCall& call, Context& context);
+std::unique_ptr<PreparedKernel> prepare_elementwise_binary(const KernelCall& call, Context& context);
+
 /// Backend::copy_listed().
 void run_listed_copies(const ListedCopy* list, std::size_t count, std::size_t longest, Context& context);
 
@@ -27,7 +32,5 @@ void run_listed_copies(const ListedCopy* list, std::size_t count, std::size_t lo
 ErrorModel error_model(const KernelCall& call);
 
 /// The halves of run_elementwise, apart because each takes minutes to compile.
-void run_elementwise_unary(const KernelCall& call, Context& context);
-void run_elementwise_binary(const KernelCall& call, Context& context);
 
 }  // namespace twingrad::cuda
