@@ -33,6 +33,13 @@ inline std::vector<Device> device_parameters() {
   return devices;
 }
 
+/// Of these, the ones that can record queued work (Backend::record): not the CPU.
+inline std::vector<Device> recording_devices() {
+  std::vector<Device> devices = device_parameters();
+  std::erase(devices, Device::cpu());
+  return devices;
+}
+
 inline std::string device_label(Device device) {
   switch (device.kind()) {
     case DeviceKind::cpu:
