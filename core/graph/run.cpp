@@ -43,10 +43,10 @@ void bind_call(const Plan::Workspace& workspace, Plan::Step& step, const Node& n
   throw NumericError(describe_use(*step.call.op, types, node.where) + error.what());
 }
 
-/// Makes `held` a buffer of at least so many bytes, the one at `wanted` if that is given and free. False when it was
-/// so.
-bool take(std::unique_ptr<Buffer>& held, Device device, std::size_t bytes, const void* wanted) {
-  if (held != nullptr && held->bytes >= bytes && (wanted == nullptr || held->data == wanted)) {
+/// Makes `held` a buffer of at least so many bytes, the block `wanted` if that is given and free; what is held already
+/// is let go for that only if it `must` be that one. False when it was so.
+bool take(std::unique_ptr<Buffer>& held, Device device, std::size_t bytes, const void* wanted, bool must) {
+  if (held != nullptr && held->bytes >= bytes && (!must || held->data == wanted)) {
     return false;
   }
   held = std::make_unique<Buffer>(device, bytes, wanted);
@@ -83,13 +83,15 @@ class Lease {
       }
       return chosen != nullptr ? chosen->at(word) : plan_.replays.familiar(word, bytes, state.memory);
     };
-    take(workspace.arena, device, plan_.arena_bytes, wanted(Replays::arena, plan_.arena_bytes));
-    const std::size_t upload = replays ? plan_.upload_bytes() : plan_.literal_bytes;
-    if (take(workspace.literals, device, upload, wanted(Replays::literals, upload))) {
+    const auto take_block = [&](std::unique_ptr<Buffer>& held, std::size_t word, std::size_t bytes) {
+      return take(held, device, bytes, wanted(word, bytes), chosen != nullptr && bytes != 0);
+    };
+    take_block(workspace.arena, Replays::arena, plan_.arena_bytes);
+    if (take_block(workspace.literals, Replays::literals, replays ? plan_.upload_bytes() : plan_.literal_bytes)) {
       workspace.uploaded.clear();
     }
-    if (const std::size_t places = plan_.replays.places_bytes(); replays && places != 0) {
-      take(workspace.places, device, places, wanted(Replays::places, places));
+    if (replays && plan_.replays.places_bytes() != 0) {
+      take_block(workspace.places, Replays::places, plan_.replays.places_bytes());
     }
     workspace.owned.resize(plan_.slots.size());
     for (std::size_t i = 0; i < plan_.slots.size(); ++i) {
