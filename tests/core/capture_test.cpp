@@ -362,7 +362,7 @@ TEST_P(CaptureTest, AnIndexOutOfRangeInAReplayIsTold) {
     EXPECT_NE(std::string(error.what()).find("77"), std::string::npos) << error.what();
     if (device().kind() == DeviceKind::cuda) {
       EXPECT_NE(std::string(error.what()).find("capture_test.cpp"), std::string::npos) << error.what();
-      EXPECT_NE(std::string(error.what()).find("position (1, 1)"), std::string::npos) << error.what();
+      EXPECT_NE(std::string(error.what()).find("position 5 "), std::string::npos) << error.what();
     }
   }
   fill(std::vector<std::int64_t>(32, 2));
@@ -370,7 +370,7 @@ TEST_P(CaptureTest, AnIndexOutOfRangeInAReplayIsTold) {
   synchronize(device());
 }
 
-TEST_P(CaptureTest, TenThousandStepsHoldNoMoreThanAFew) {
+TEST_P(CaptureTest, ManyStepsHoldNoMoreThanAFew) {
   const std::vector<Batch> data = batches(3, 4);
   for (const bool compiled : {false, true}) {
     clear_plan_cache();
@@ -388,7 +388,7 @@ TEST_P(CaptureTest, TenThousandStepsHoldNoMoreThanAFew) {
     synchronize(device());
     const MemoryStats before = memory_stats(device());
     const Happened since;
-    const int count = compiled ? 10000 : 1000;
+    const int count = compiled && device() == fake_device() ? 10000 : 1000;
     steps(count);
     EXPECT_EQ(memory_stats(device()).allocations, before.allocations);
     EXPECT_EQ(memory_stats(device()).live, before.live);
