@@ -3,7 +3,9 @@
 // kernel is run again alone on the very inputs it had: other bits mean that the plan, not the kernel, is wrong; and an
 // input that is not what its producer wrote was overwritten or read too early. Where the device runs several ops as one
 // kernel, that plan is run too, and every result that it leaves in memory must have the bits of the ops one by one.
+// Where it records plans, the plan is run until it is a replay, whose results must have the bits of the first run.
 #include <twingrad/check/subject.h>
+#include <twingrad/evaluate.h>
 #include <twingrad/graph/runtime.h>
 
 #include <algorithm>
@@ -161,6 +163,39 @@ class ResultRecorder final : public PlanObserver {
   std::map<const Plan::Step*, std::unique_ptr<Snapshot>> results_;
 };
 
+/// While it lives, results that earlier runs gave the graph's nodes are gone, so that another plan computes them too;
+/// then they are back.
+class WithoutResults {
+ public:
+  explicit WithoutResults(const Subject& subject) {
+    for (std::size_t i = 0; i < subject.graph.nodes.size(); ++i) {
+      Node& node = *subject.graph.nodes[i];
+      if (subject.leaf[i] == 0) {
+        taken_.push_back({&node, std::move(node.buffer), node.offset, node.strides});
+        node.buffer = nullptr;
+      }
+    }
+  }
+  WithoutResults(const WithoutResults&) = delete;
+  WithoutResults& operator=(const WithoutResults&) = delete;
+  ~WithoutResults() {
+    for (Taken& taken : taken_) {
+      taken.node->buffer = std::move(taken.buffer);
+      taken.node->offset = taken.offset;
+      taken.node->strides = taken.strides;
+    }
+  }
+
+ private:
+  struct Taken {
+    Node* node;
+    std::shared_ptr<Buffer> buffer;
+    std::int64_t offset;
+    Strides strides;
+  };
+  std::vector<Taken> taken_;
+};
+
 /// Which step of another plan for the same graph makes the same result: node, op, and how many of these came before.
 class StepNames {
  public:
@@ -186,6 +221,7 @@ class StepNames {
 /// those after it may have read what it wrote.
 void check_fused(const Subject& subject, const Plan& plan, const std::vector<Bytes>& outputs, Backend& backend,
                  DeviceReport& report) {
+  const WithoutResults without_results(subject);
   Graph graph = subject.graph;
   graph.fuse = true;
   const std::shared_ptr<Plan> fused = make_plan(graph);
@@ -217,6 +253,64 @@ void check_fused(const Subject& subject, const Plan& plan, const std::vector<Byt
       return;
     }
     if (differs) {
+      return;
+    }
+  }
+}
+
+/// The kept results of the plan's last run that lie in memory of their own.
+std::vector<Bytes> kept_results(const Plan& plan, const Graph& graph, Backend& backend) {
+  std::vector<Bytes> results;
+  for (const Plan::Kept& kept : plan.kept) {
+    const Buffer& buffer = *graph.nodes[static_cast<std::size_t>(kept.node)]->buffer;
+    Bytes bytes(plan.slots[static_cast<std::size_t>(kept.slot)].kind == Plan::Slot::Kind::own ? buffer.bytes : 0);
+    if (!bytes.empty()) {
+      backend.copy_to_host(bytes.data(), buffer.data, bytes.size());
+    }
+    results.push_back(std::move(bytes));
+  }
+  return results;
+}
+
+/// Fills what a run of the plan has left with NaN, so that the next one must write all of it.
+void spoil(const Plan& plan, const Graph& graph, Backend& backend) {
+  fill_with_nan(backend, plan.workspace.arena->data, plan.workspace.arena->bytes);
+  for (const Plan::Kept& kept : plan.kept) {
+    if (plan.slots[static_cast<std::size_t>(kept.slot)].kind == Plan::Slot::Kind::own) {
+      const Buffer& buffer = *graph.nodes[static_cast<std::size_t>(kept.node)]->buffer;
+      fill_with_nan(backend, buffer.data, buffer.bytes);
+    }
+  }
+}
+
+/// The first run of a plan queues its kernels one by one. What it leaves must be what a replay leaves.
+void check_replayed(const Subject& subject, Backend& backend, DeviceReport& report) {
+  const WithoutResults without_results(subject);
+  Graph graph = subject.graph;
+  graph.fuse = true;
+  const std::shared_ptr<Plan> plan = make_plan(graph);
+  const bool known = std::any_of(report.nodes.begin(), report.nodes.end(), [](const NodeResult& node) {
+    return node.verdict == Verdict::race || node.verdict == Verdict::in_situ;
+  });
+  if (!backend.records() || !capture() || !Replays::is_worthwhile(*plan) || known) {
+    return;
+  }
+  plan->resident = true;  // its arena can be reached between runs
+  run_plan(*plan, graph);
+  const std::vector<Bytes> one_by_one = kept_results(*plan, graph, backend);
+  constexpr int most_runs = 8;  // results of the last run are held during the next, so blocks are taken in turn
+  for (int run = 0; run < most_runs && plan->replays.replayed() == 0; ++run) {
+    spoil(*plan, graph, backend);
+    run_plan(*plan, graph);
+  }
+  const std::vector<Bytes> replayed = kept_results(*plan, graph, backend);
+  for (std::size_t i = 0; i < replayed.size(); ++i) {
+    if (replayed[i] != one_by_one[i]) {
+      NodeResult& node = report.nodes[static_cast<std::size_t>(plan->kept[i].node)];
+      node.note = plan->replays.replayed() > 0
+                      ? "gives other bits when the plan is replayed as one recording than kernel by kernel"
+                      : "gives other bits when the plan is run again";
+      node.verdict = std::min(node.verdict, Verdict::in_situ);
       return;
     }
   }
@@ -286,6 +380,7 @@ void check_in_situ(const Subject& subject, const Options& options, DeviceReport&
   // Races are known by now. A plan that was tampered with leaves nothing to compare with.
   if (!options.tamper) {
     check_fused(subject, *plan, first_outputs, device_backend, report);
+    check_replayed(subject, device_backend, report);
   }
 }
 

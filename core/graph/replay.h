@@ -69,6 +69,7 @@ class Replays {
   bool is_due(const Variant& variant) const;
   void count_recording() { ++recorded_; }
   void count_replay() { ++replayed_; }
+  std::uint64_t replayed() const { return replayed_; }
   /// From now on kernels are queued one by one, because of `why`.
   void stop(std::string why);
   bool stopped() const { return !why_.empty(); }

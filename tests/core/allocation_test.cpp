@@ -3,72 +3,15 @@
 #include <twingrad/backend.h>
 #include <twingrad/twingrad.h>
 
-#include <cstddef>
-#include <functional>
 #include <memory>
-#include <span>
-#include <utility>
-#include <vector>
 
 #include "tests/counting_heap.h"
-#include "tests/cpu_forwarding_backend.h"
+#include "tests/recording_cpu.h"
 
 namespace twingrad {
 namespace {
 
 using tests::allocations_of;
-
-/// The CPU with recordings that ask for nothing when they are replayed, so that what the core asks for shows.
-class RecordingCpu final : public tests::CpuForwardingBackend {
- public:
-  std::string description() const override { return "the CPU, recording"; }
-  bool records() const override { return true; }
-  std::unique_ptr<PreparedKernel> prepare(const KernelCall& call) override {
-    return std::make_unique<Kernel>(*this, cpu_->prepare(call));
-  }
-  std::unique_ptr<Recording> record(const std::function<void()>& queue) override {
-    auto tape = std::make_unique<Tape>();
-    recording_ = tape.get();
-    queue();
-    recording_ = nullptr;
-    return tape;
-  }
-  void copy_listed(const ListedCopy*, std::size_t, std::size_t) override { FAIL() << "nothing lies elsewhere here"; }
-
- private:
-  struct Tape final : Recording {
-    struct Piece {
-      PreparedKernel* kernel;
-      std::vector<void*> addresses;
-      std::source_location where;
-    };
-    void replay() override {
-      for (const Piece& piece : pieces) {
-        piece.kernel->run(piece.addresses, piece.where);
-      }
-    }
-    std::size_t size() const override { return pieces.size(); }
-    std::vector<Piece> pieces;
-  };
-  class Kernel final : public PreparedKernel {
-   public:
-    Kernel(RecordingCpu& backend, std::unique_ptr<PreparedKernel> kernel)
-        : backend_(backend), kernel_(std::move(kernel)) {}
-    void run(std::span<void* const> addresses, const std::source_location& where) override {
-      if (backend_.recording_ != nullptr) {
-        backend_.recording_->pieces.push_back({kernel_.get(), {addresses.begin(), addresses.end()}, where});
-      } else {
-        kernel_->run(addresses, where);
-      }
-    }
-
-   private:
-    RecordingCpu& backend_;
-    std::unique_ptr<PreparedKernel> kernel_;
-  };
-
-  Tape* recording_ = nullptr;
-};
 
 class AllocationTest : public testing::Test {
  protected:
@@ -84,7 +27,7 @@ TEST_F(AllocationTest, TheCounterCounts) {
 }
 
 TEST_F(AllocationTest, AReplayedRecordingAsksTheHeapForNothing) {
-  const Device device = register_backend(std::make_unique<RecordingCpu>());
+  const Device device = register_backend(std::make_unique<tests::RecordingCpu>());
   nn::Mlp model({6, 9, 3}, {.dropout = 0.5, .seed = 1});
   model.to(device);
   optim::Adam adam(model.parameters());
