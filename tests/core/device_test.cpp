@@ -104,6 +104,35 @@ TEST(Memory, OutOfMemoryNamesWhatWasWantedAndHeld) {
   cache.release_cached();
 }
 
+TEST(Memory, APreferredBlockComesWhenItIsFree) {
+  SmallBackend backend(1 << 20);
+  MemoryCache cache(backend);
+  void* const a = cache.allocate(2000, "small:0");
+  void* const b = cache.allocate(2000, "small:0");
+  EXPECT_FALSE(cache.has_free(a, 2000));
+  cache.release(a);
+  cache.release(b);
+  EXPECT_TRUE(cache.has_free(a, 2000));
+  EXPECT_TRUE(cache.has_free(a, 1100));
+  EXPECT_FALSE(cache.has_free(a, 500));  // less than half of it: a waste
+  EXPECT_FALSE(cache.has_free(a, 4000));
+  EXPECT_EQ(cache.allocate(2000, "small:0", a), a);
+  EXPECT_FALSE(cache.has_free(a, 2000));
+  EXPECT_EQ(cache.allocate(2000, "small:0", a), b);
+  EXPECT_EQ(cache.stats().allocations, 2U);
+  cache.release(a);
+  cache.release(b);
+  EXPECT_EQ(cache.allocate(2000, "small:0"), b);  // the last one that was released
+  EXPECT_EQ(cache.returns(), 0U);
+  cache.release_cached();
+  EXPECT_EQ(cache.returns(), 1U);
+  EXPECT_FALSE(cache.has_free(a, 2000));
+  cache.release_cached();
+  EXPECT_EQ(cache.returns(), 1U);  // there was nothing
+  cache.release(b);
+  cache.release_cached();
+}
+
 TEST(Memory, RunningOutInAPlanIsOneClearErrorAndTheNextRunWorks) {
   const Device device = tests::fake_device();
   release_cached_memory(device);
