@@ -2,6 +2,7 @@
 #include <twingrad/evaluate.h>
 #include <twingrad/graph/capture.h>
 #include <twingrad/graph/node.h>
+#include <twingrad/graph/pending_gradients.h>
 #include <twingrad/graph/runtime.h>
 #include <twingrad/ops.h>
 #include <twingrad/ops/rows.h>
@@ -18,6 +19,9 @@ thread_local bool no_grad = false;
 Node& checked(const std::shared_ptr<detail::TensorImpl>& impl) {
   if (impl == nullptr) {
     throw ArgumentError("an undefined tensor has no value; give it one first");
+  }
+  if (impl->node == nullptr) {
+    impl->pending->build();
   }
   return *impl->node;
 }
@@ -97,7 +101,16 @@ bool NoGrad::active() {
   return no_grad;
 }
 
-Tensor::Tensor(NodePtr node) : impl_(std::make_shared<detail::TensorImpl>()) {
+ScopesPause::ScopesPause() : where_(std::exchange(outer_where, nullptr)), no_grad_(std::exchange(no_grad, false)) {}
+ScopesPause::~ScopesPause() {
+  outer_where = where_;
+  no_grad = no_grad_;
+}
+bool ScopesPause::any_scope() {
+  return outer_where != nullptr || no_grad;
+}
+
+Tensor::Tensor(NodePtr node) : impl_(std::allocate_shared<detail::TensorImpl>(PoolAllocator<detail::TensorImpl>())) {
   if (node->owner.expired()) {
     node->owner = impl_;
   }
@@ -132,6 +145,9 @@ Tensor& Tensor::requires_grad(bool on) {
   if (on && !is_floating(node.dtype)) {
     throw DtypeError("requires_grad: a tensor of " + std::string(name(node.dtype)) +
                      " has no gradient; use a floating-point dtype");
+  }
+  if (node.awaited_by != nullptr) {
+    node.awaited_by->build();
   }
   // What was computed from tensors without gradients is a leaf from here on: gradients do not go below.
   node.cut = node.op != nullptr;

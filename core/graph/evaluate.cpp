@@ -1,8 +1,10 @@
 #include <twingrad/evaluate.h>
 #include <twingrad/graph/capture.h>
+#include <twingrad/graph/pending_gradients.h>
 #include <twingrad/graph/plan.h>
 #include <twingrad/graph/plan_cache.h>
 #include <twingrad/graph/runtime.h>
+#include <twingrad/graph/step_run.h>
 #include <twingrad/ops/rows.h>
 
 #include <algorithm>
@@ -41,6 +43,16 @@ std::vector<Node*> run_order(const std::vector<NodePtr>& targets) {
   }
   inputs.insert(inputs.end(), targets.begin(), targets.end());
   std::vector<Node*> order = topological_order(inputs, has_value);
+  const auto is_awaited = [](const Node* node) { return node->awaited_by != nullptr; };
+  if (std::any_of(order.begin(), order.end(), is_awaited)) {
+    // A run may let go of inputs, and does keep what other nodes read.
+    for (const Node* node : order) {
+      if (node->awaited_by != nullptr) {
+        node->awaited_by->build();
+      }
+    }
+    order = topological_order(inputs, has_value);
+  }
   for (const Node* node : order) {
     if (node->spent && !node->has_value()) {
       throw ArgumentError(
@@ -99,12 +111,26 @@ Graph make_graph(const std::vector<NodePtr>& targets, std::vector<Node*> nodes, 
   return graph;
 }
 
-void run(const Graph& graph) {
-  if (graph.mode == Execution::planned) {
-    run_plan(*plan_cache().find_or_make(graph), graph);
-  } else {
+void run(const Graph& graph, StepRun* record) {
+  if (graph.mode != Execution::planned) {
     run_plan(*make_plan(graph), graph);
+    return;
   }
+  const PlanCache::Found found = plan_cache().find_or_make(graph);
+  if (record != nullptr) {
+    ++record->plans;
+    record->graph = graph;
+    record->plan = found;
+    for (Node* node : graph.nodes) {
+      record->held.push_back(node->shared_from_this());
+      if (!node->has_value()) {
+        for (const NodePtr& input : node->inputs) {
+          record->edges.emplace_back(node->index, input->index);
+        }
+      }
+    }
+  }
+  run_plan(*found.plan, graph);
 }
 
 // Lets go of what the run used up. A step spends the graph; a mere question keeps what backward may need.
@@ -115,8 +141,7 @@ void release(const Graph& graph, Run run) {
     }
     Node& node = *graph.nodes[i];
     if (run == Run::step) {
-      node.spent = node.requires_grad && !node.cut;
-      node.inputs.clear();
+      spend(node);
     } else if (!node.requires_grad || node.cut) {
       node.inputs.clear();
     }
@@ -124,7 +149,7 @@ void release(const Graph& graph, Run run) {
 }
 
 void evaluate_on_one_device(const std::vector<NodePtr>& targets, Run how,
-                            const std::vector<std::pair<Tensor, Tensor>>& assignments) {
+                            const std::vector<std::pair<Tensor, Tensor>>& assignments, StepRun* record = nullptr) {
   std::vector<NodePtr> wanted;
   for (const NodePtr& target : targets) {
     if (!target->has_value()) {
@@ -136,7 +161,7 @@ void evaluate_on_one_device(const std::vector<NodePtr>& targets, Run how,
   }
   std::vector<Node*> nodes = run_order(wanted);
   const Graph graph = make_graph(wanted, std::move(nodes), how, assignments);
-  run(graph);
+  run(graph, record);
   release(graph, how);
 }
 
@@ -173,8 +198,8 @@ void transfer(Node& node) {
   }
 }
 
-void evaluate(const std::vector<NodePtr>& targets, Run how,
-              const std::vector<std::pair<Tensor, Tensor>>& assignments = {}) {
+void evaluate(const std::vector<NodePtr>& targets, Run how, const std::vector<std::pair<Tensor, Tensor>>& assignments,
+              StepRun* record) {
   std::vector<NodePtr> transfers;
   for (Node* node : topological_order(targets, has_value)) {
     if (!node->has_value() && node->op == &to_device_op) {
@@ -193,7 +218,7 @@ void evaluate(const std::vector<NodePtr>& targets, Run how,
                                              [&](const NodePtr& node) { return node->device == device; });
     std::vector<NodePtr> rest(other, remaining.end());
     remaining.erase(other, remaining.end());
-    evaluate_on_one_device(remaining, how, assignments);
+    evaluate_on_one_device(remaining, how, assignments, record);
     remaining = std::move(rest);
   }
 }
@@ -210,7 +235,7 @@ std::vector<NodePtr> nodes_of(const std::vector<Tensor>& tensors) {
 // Runs the targets together with what waits. When that fails, what waited is taken back: one bad batch must neither
 // spoil running statistics nor stop every later evaluation.
 void evaluate_with_waiting(std::vector<NodePtr> targets, Run how,
-                           const std::vector<std::pair<Tensor, Tensor>>& assignments = {}) {
+                           const std::vector<std::pair<Tensor, Tensor>>& assignments = {}, StepRun* record = nullptr) {
   const std::vector<Waiting> taken = std::exchange(waiting, {});
   for (const Waiting& entry : taken) {
     if (const auto impl = entry.handle.lock(); impl != nullptr) {
@@ -218,7 +243,7 @@ void evaluate_with_waiting(std::vector<NodePtr> targets, Run how,
     }
   }
   try {
-    evaluate(targets, how, assignments);
+    evaluate(targets, how, assignments, record);
   } catch (...) {
     for (const Waiting& entry : taken) {
       if (const auto impl = entry.handle.lock(); impl != nullptr && !impl->node->has_value()) {
@@ -290,7 +315,20 @@ std::string describe_plan(const std::vector<Tensor>& tensors) {
   return to_string(*make_plan(graph), graph);
 }
 
+void spend(Node& node) {
+  node.spent = node.requires_grad && !node.cut;
+  node.inputs.clear();
+}
+
+bool something_waits() {
+  return !waiting.empty();
+}
+
 void assign_all(const std::vector<std::pair<Tensor, Tensor>>& handles_and_values) {
+  assign_all(handles_and_values, nullptr);
+}
+
+void assign_all(const std::vector<std::pair<Tensor, Tensor>>& handles_and_values, StepRun* record) {
   std::vector<NodePtr> targets;
   for (const auto& [handle, value] : handles_and_values) {
     const NodePtr& before = handle.node();
@@ -314,7 +352,7 @@ void assign_all(const std::vector<std::pair<Tensor, Tensor>>& handles_and_values
   for (const NodePtr& target : targets) {
     ready.push_back(static_cast<char>(target->has_value()));
   }
-  evaluate_with_waiting(targets, Run::step, handles_and_values);
+  evaluate_with_waiting(targets, Run::step, handles_and_values, record);
   for (std::size_t i = 0; i < targets.size(); ++i) {
     const NodePtr after = ready[i] != 0 ? leaf_with_value(*targets[i]) : targets[i];
     after->spent = false;

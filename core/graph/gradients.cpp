@@ -1,6 +1,7 @@
 #include <twingrad/autograd.h>
 #include <twingrad/graph/capture.h>
 #include <twingrad/graph/node.h>
+#include <twingrad/graph/pending_gradients.h>
 #include <twingrad/ops.h>
 #include <twingrad/precision.h>
 
@@ -153,8 +154,18 @@ Tensor start_cotangent(const Tensor& output, const Tensor& given, std::string_vi
 
 std::vector<Tensor> gradients(const Tensor& output, const std::vector<Tensor>& inputs, GradientsOptions options,
                               std::source_location where) {
+  const bool usual = !options.cotangent.defined() && !options.allow_unused;
+  if (usual && output.defined()) {
+    if (auto pending = pending_gradients(output, inputs)) {
+      return *std::move(pending);
+    }
+  }
   where = WhereScope::current(where);
-  Reverse reverse(output, start_cotangent(output, options.cotangent, "gradients", where));
+  const Tensor cotangent = start_cotangent(output, options.cotangent, "gradients", where);
+  for (const Tensor& input : inputs) {
+    input.node();  // builds one that is pending itself, before this graph is numbered
+  }
+  Reverse reverse(output, cotangent);
   for (const Tensor& input : inputs) {
     reverse.mark(*input.node());
   }
@@ -179,6 +190,23 @@ std::vector<Tensor> gradients(const Tensor& output, const std::vector<Tensor>& i
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       capture->gradients.emplace_back(inputs[i], results[i]);
     }
+  }
+  if (usual) {
+    remember_gradients(output, inputs);
+  }
+  return results;
+}
+
+std::vector<Tensor> built_gradients(const NodePtr& output, std::span<const NodePtr> inputs) {
+  const Tensor of(output);
+  Reverse reverse(of, ones(of.shape(), {.dtype = of.dtype(), .device = of.device()}));
+  for (const NodePtr& input : inputs) {
+    reverse.mark(*input);
+  }
+  reverse.run();
+  std::vector<Tensor> results;
+  for (const NodePtr& input : inputs) {
+    results.push_back(reverse.cotangent(*input));
   }
   return results;
 }

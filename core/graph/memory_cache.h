@@ -4,11 +4,14 @@
 #pragma once
 
 #include <twingrad/backend.h>
+#include <twingrad/pool.h>
 
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace twingrad {
@@ -28,9 +31,12 @@ class MemoryCache {
  private:
   [[noreturn]] void throw_out_of_memory(std::size_t bytes, std::string_view device_name) const;
 
+  template <class Key, class Value>
+  using Entries = PoolAllocator<std::pair<const Key, Value>>;
+
   Backend& backend_;
-  std::multimap<std::size_t, void*> free_;
-  std::unordered_map<void*, std::size_t> live_;
+  std::multimap<std::size_t, void*, std::less<>, Entries<std::size_t, void*>> free_;
+  std::unordered_map<void*, std::size_t, std::hash<void*>, std::equal_to<>, Entries<void*, std::size_t>> live_;
   MemoryStats stats_;
 };
 

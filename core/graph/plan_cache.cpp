@@ -18,7 +18,7 @@ std::uint64_t hash_of(const std::vector<std::uint64_t>& key) {
 
 }  // namespace
 
-std::shared_ptr<Plan> PlanCache::find_or_make(const Graph& graph) {
+PlanCache::Found PlanCache::find_or_make(const Graph& graph) {
   std::vector<std::uint64_t> key = structure_key(graph);
   const std::uint64_t hash = hash_of(key);
   {
@@ -28,7 +28,7 @@ std::shared_ptr<Plan> PlanCache::find_or_make(const Graph& graph) {
       if (it->second->key == key) {
         entries_.splice(entries_.begin(), entries_, it->second);
         ++stats_.hits;
-        return it->second->plan;
+        return {hash, it->second->plan};
       }
     }
     ++stats_.misses;
@@ -40,7 +40,19 @@ std::shared_ptr<Plan> PlanCache::find_or_make(const Graph& graph) {
     index_.emplace(hash, entries_.begin());
     shrink_to(limit_);
   }
-  return plan;
+  return {hash, std::move(plan)};
+}
+
+bool PlanCache::use_again(const Found& found) {
+  const std::lock_guard lock(mutex_);
+  const auto [begin, end] = index_.equal_range(found.hash);
+  const auto it = std::find_if(begin, end, [&](const auto& item) { return item.second->plan == found.plan; });
+  if (it == end) {
+    return false;
+  }
+  entries_.splice(entries_.begin(), entries_, it->second);
+  ++stats_.hits;
+  return true;
 }
 
 PlanCacheStats PlanCache::stats() const {

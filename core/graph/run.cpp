@@ -90,7 +90,7 @@ void bind_slots(Plan& plan, const Graph& graph, std::byte* arena, std::byte* lit
         break;
       case Plan::Slot::Kind::own:
         if (owned == nullptr || owned.use_count() > 1) {
-          owned = std::make_shared<Buffer>(graph.device, slot.bytes);
+          owned = make_buffer(graph.device, slot.bytes);
         }
         workspace.base[i] = static_cast<std::byte*>(owned->data);
         break;
@@ -164,7 +164,7 @@ void run_plan(Plan& plan, const Graph& graph, PlanObserver* observer) {
     Node& node = *graph.nodes[static_cast<std::size_t>(kept.node)];
     node.buffer = plan.workspace.owned[static_cast<std::size_t>(kept.slot)];
     if (node.buffer == nullptr) {  // an empty tensor
-      node.buffer = std::make_shared<Buffer>(graph.device, 0);
+      node.buffer = make_buffer(graph.device, 0);
     }
     node.offset = kept.window.offset;
     node.strides = kept.window.strides;

@@ -1,0 +1,276 @@
+#include <twingrad/graph/capture.h>
+#include <twingrad/graph/pending_gradients.h>
+#include <twingrad/ops/rows.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace twingrad {
+namespace {
+
+/// Patterns that a thread remembers, and nodes that they may have together.
+constexpr std::size_t most_patterns = 16;
+constexpr std::size_t most_entries = 20'000;
+
+/// A handle to each node that a run for `root` would look at, inputs first; nothing where one of them makes the graph
+/// unfit. Numbers the nodes.
+std::optional<NodePlaces> places_of(const NodePtr& root) {
+  // What was computed before gradients were asked for may have let go of its inputs, other devices' values come by
+  // another plan, and a rule of a user's own op may give something else each time.
+  const auto fits = [](const Node& node) {
+    return node.awaited_by == nullptr &&
+           (node.has_value()
+                ? node.is_leaf() || (node.inputs.empty() && !node.spent)
+                : node.op != nullptr && !node.spent && node.op != &to_device_op && node.op->family != Family::custom);
+  };
+  struct Frame {
+    const NodePtr* place;
+    std::size_t next;
+  };
+  const std::uint64_t visit = next_visit();
+  NodePlaces order;
+  std::vector<Frame, PoolAllocator<Frame>> stack;
+  order.reserve(64);
+  stack.reserve(64);
+  const auto enter = [&](const NodePtr& place) {
+    place->visit = visit;
+    stack.push_back({&place, 0});
+    return fits(*place);
+  };
+  if (!enter(root)) {
+    return std::nullopt;
+  }
+  while (!stack.empty()) {
+    Frame& frame = stack.back();
+    Node& node = **frame.place;
+    if (!node.has_value() && frame.next < node.inputs.size()) {
+      const NodePtr& input = node.inputs[frame.next++];
+      if (input->visit != visit && !enter(input)) {
+        return std::nullopt;
+      }
+      continue;
+    }
+    node.index = static_cast<int>(order.size());
+    order.push_back(frame.place);
+    stack.pop_back();
+  }
+  return order;
+}
+
+/// Whether something watches what gradients() does, or makes it differ from what it does elsewhere.
+bool is_special() {
+  return CaptureScope::active() != nullptr || ScopesPause::any_scope();
+}
+
+bool same_line(const std::source_location& a, const std::source_location& b) {
+  return a.line() == b.line() && a.file_name() == b.file_name();
+}
+
+// Bits, since a slope may be NaN.
+bool same_attributes(const Attributes& a, const Attributes& b) {
+  return a.ints == b.ints && std::memcmp(a.reals.data(), b.reals.data(), sizeof(a.reals)) == 0;
+}
+
+std::vector<std::shared_ptr<const GradientPattern>>& patterns() {
+  static thread_local std::vector<std::shared_ptr<const GradientPattern>> the_patterns;
+  return the_patterns;
+}
+
+}  // namespace
+
+GradientPattern::GradientPattern(const NodePlaces& nodes, std::span<const Tensor> inputs) {
+  entries_.reserve(nodes.size());
+  for (const NodePtr* place : nodes) {
+    const Node& node = **place;
+    Entry entry{.op = node.op,
+                .valued = node.has_value(),
+                .where = node.where,
+                .device = node.device,
+                .dtype = node.dtype,
+                .requires_grad = node.requires_grad,
+                .cut = node.cut,
+                .literal_bytes = node.literal_bytes,
+                .shape = node.shape,
+                .attributes = node.attributes,
+                .first_edge = edges_.size(),
+                .edges = 0,
+                .strides = node.strides,
+                .offset = node.offset,
+                .buffer_bytes = node.buffer == nullptr ? 0 : node.buffer->bytes};
+    if (!entry.valued) {
+      entry.edges = node.inputs.size();
+      for (const NodePtr& input : node.inputs) {
+        edges_.push_back(input->index);
+      }
+    }
+    entries_.push_back(entry);
+  }
+  for (const Tensor& input : inputs) {
+    wanted_.push_back(input.node()->index);
+  }
+}
+
+bool GradientPattern::same(const Entry& entry, const Node& node) const {
+  // Of a value that is there the op counts, too: gradient rules look for some.
+  if (entry.op != node.op || entry.valued != node.has_value() || entry.dtype != node.dtype ||
+      !(entry.device == node.device) || entry.requires_grad != node.requires_grad || entry.cut != node.cut ||
+      !(entry.shape == node.shape) || (node.op != nullptr && !same_attributes(entry.attributes, node.attributes))) {
+    return false;
+  }
+  if (entry.valued) {
+    return entry.literal_bytes == node.literal_bytes &&
+           (node.buffer == nullptr ||
+            (entry.buffer_bytes == node.buffer->bytes && entry.offset == node.offset && entry.strides == node.strides));
+  }
+  if (entry.edges != node.inputs.size() || !same_line(entry.where, node.where)) {
+    return false;
+  }
+  for (std::size_t j = 0; j < entry.edges; ++j) {
+    if (edges_[entry.first_edge + j] != node.inputs[j]->index) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool GradientPattern::fits(const NodePlaces& nodes, std::span<const Tensor> inputs) const {
+  if (nodes.size() != entries_.size() || inputs.size() != wanted_.size()) {
+    return false;
+  }
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    if (!same(entries_[i], **nodes[i])) {
+      return false;
+    }
+  }
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const Node* const wanted = nodes[static_cast<std::size_t>(wanted_[i])]->get();
+    if (inputs[i].node().get() != wanted) {
+      return false;
+    }
+  }
+  return true;
+}
+
+PendingGradients::PendingGradients(NodePtr root, NodePlaces nodes, std::shared_ptr<const GradientPattern> pattern)
+    : root_(std::move(root)), nodes_(std::move(nodes)), pattern_(std::move(pattern)) {
+  for (const NodePtr* place : nodes_) {
+    (*place)->awaited_by = this;
+  }
+}
+
+PendingGradients::~PendingGradients() {
+  let_go();
+}
+
+void PendingGradients::let_go() {
+  for (const NodePtr* place : nodes_) {
+    (*place)->awaited_by = nullptr;
+  }
+  nodes_.clear();
+}
+
+void PendingGradients::build() {
+  std::vector<NodePtr> inputs;
+  for (const int position : pattern_->wanted()) {
+    inputs.push_back(*nodes_[static_cast<std::size_t>(position)]);
+  }
+  let_go();
+  const NodePtr root = std::move(root_);
+  const auto handles = std::move(handles_);
+  const ScopesPause outside;
+  const CapturePause unseen;
+  const std::vector<Tensor> gradients = built_gradients(root, inputs);
+  for (std::size_t i = 0; i < handles.size(); ++i) {
+    if (const auto handle = handles[i].lock(); handle != nullptr) {
+      handle->node = gradients[i].node();
+      if (handle->node->owner.lock() == gradients[i].impl()) {
+        handle->node->owner = handle;
+      }
+      handle->pending.reset();  // of this, the last one may be the end
+    }
+  }
+}
+
+std::optional<std::vector<Tensor>> pending_gradients(const Tensor& output, const std::vector<Tensor>& inputs) {
+  auto& known = patterns();
+  if (known.empty() || inputs.empty() || is_special()) {
+    return std::nullopt;
+  }
+  for (const Tensor& input : inputs) {
+    input.node();  // builds one that is pending itself, before this graph is numbered
+  }
+  std::optional<NodePlaces> nodes = places_of(output.node());
+  if (!nodes) {
+    return std::nullopt;
+  }
+  const auto found =
+      std::find_if(known.begin(), known.end(), [&](const auto& pattern) { return pattern->fits(*nodes, inputs); });
+  if (found == known.end()) {
+    return std::nullopt;
+  }
+  std::rotate(known.begin(), found, found + 1);
+  // The root's place is the handle's, which may be gone before this: the copy's takes it.
+  const auto pending = std::allocate_shared<PendingGradients>(PoolAllocator<PendingGradients>(), output.node(),
+                                                              std::move(*nodes), known.front());
+  pending->nodes_.back() = &pending->root_;
+  std::vector<Tensor> handles;
+  handles.reserve(inputs.size());
+  pending->handles_.reserve(inputs.size());
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    auto handle = std::allocate_shared<detail::TensorImpl>(PoolAllocator<detail::TensorImpl>());
+    handle->pending = pending;
+    handle->position = i;
+    pending->handles_.emplace_back(handle);
+    handles.emplace_back(std::move(handle));
+  }
+  return handles;
+}
+
+void remember_gradients(const Tensor& output, const std::vector<Tensor>& inputs) {
+  if (inputs.empty() || is_special()) {
+    return;
+  }
+  const std::optional<NodePlaces> nodes = places_of(output.node());
+  if (!nodes || nodes->size() > most_entries) {
+    return;
+  }
+  const auto read = [&](const Tensor& input) {
+    const auto index = static_cast<std::size_t>(input.node()->index);
+    return index < nodes->size() && *(*nodes)[index] == input.node();
+  };
+  if (!std::all_of(inputs.begin(), inputs.end(), read)) {
+    return;
+  }
+  auto& known = patterns();
+  known.insert(known.begin(), std::make_shared<GradientPattern>(*nodes, inputs));
+  std::size_t entries = 0;
+  std::size_t kept = 0;
+  while (kept < known.size() && kept < most_patterns && (entries += known[kept]->size()) <= most_entries) {
+    ++kept;
+  }
+  known.resize(kept);
+}
+
+std::shared_ptr<PendingGradients> sole_pending(const std::vector<Tensor>& gradients) {
+  if (gradients.empty() || !gradients.front().defined()) {
+    return nullptr;
+  }
+  const std::shared_ptr<PendingGradients>& pending = gradients.front().impl()->pending;
+  return pending != nullptr && pending->held_by(gradients) ? pending : nullptr;
+}
+
+bool PendingGradients::held_by(const std::vector<Tensor>& gradients) const {
+  if (gradients.size() != handles_.size()) {
+    return false;
+  }
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    const auto& impl = gradients[i].impl();
+    if (impl == nullptr || impl.use_count() != 1 || impl->pending.get() != this || impl->position != i) {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace twingrad

@@ -1,0 +1,79 @@
+// A training step that was taken before and that comes again: forward graph, gradients nobody looked at, and updates
+// have the structure that they had then. Its plan is there, and so are the nodes of gradients and updates, so that only
+// the leaves and the nodes of the new forward graph have to be put in their places. The optimizer keeps a few.
+#pragma once
+
+#include <twingrad/graph/pending_gradients.h>
+#include <twingrad/graph/step_run.h>
+
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace twingrad::optim {
+
+class StepReplay {
+ public:
+  using Assignments = std::vector<std::pair<Tensor, Tensor>>;
+
+  /// What has to be noted before a step is run for the first time.
+  class Recording {
+   public:
+    explicit Recording(const PendingGradients& pending);
+    /// The step's assignments, before they are made. Keeps no reference to what they hold.
+    void note(const Assignments& assignments);
+
+   private:
+    friend class StepReplay;
+    std::shared_ptr<const GradientPattern> pattern_;
+    std::vector<const Node*> forward_;  ///< in the order of the pattern
+    std::vector<Tensor> handles_;
+    std::vector<const Node*> before_;  ///< what they name
+    std::vector<const Node*> values_;  ///< what they are to name
+  };
+
+  /// The step that was run; nothing when it cannot be told what it would need the next time.
+  static std::shared_ptr<StepReplay> of(Recording recording, StepRun ran);
+
+  /// Whether the step of these gradients is this one, given that its parameters are the same: the same graph, the same
+  /// values held by others, buffers that lie as they did.
+  bool fits(const PendingGradients& pending) const;
+  const PlanCache::Found& plan() const { return plan_; }
+  /// Takes the step. Throws what the ops throw; then handles and graph are as they were.
+  void run(PendingGradients& pending);
+
+ private:
+  /// Which node of the forward graph stands at a position of the graph, and how many references to it the step
+  /// explains.
+  struct Forward {
+    std::size_t position;
+    std::size_t index;
+    long explained;
+  };
+  /// A buffer of the optimizer's that is read at a position.
+  struct Read {
+    std::size_t position;
+    std::size_t handle;
+    Strides strides;
+    std::int64_t offset;
+    std::size_t bytes;
+  };
+  struct Assigned {
+    Tensor handle;
+    NodePtr value;
+    std::optional<std::size_t> position;  ///< of what the handle names before; nothing where that is not read
+  };
+
+  void take_results();
+
+  std::shared_ptr<const GradientPattern> pattern_;
+  PlanCache::Found plan_;
+  Graph graph_;  ///< its nodes of the forward graph and of buffers are those of the last step
+  std::vector<NodePtr> held_;
+  std::vector<Forward> forward_;
+  std::vector<Read> reads_;
+  std::vector<Assigned> assigned_;
+};
+
+}  // namespace twingrad::optim
