@@ -4,11 +4,12 @@
 // that took it. Under the address sanitizer there is no pool: it would hide uses of freed memory.
 //
 //   auto node = std::allocate_shared<Node>(PoolAllocator<Node>());
-//   std::vector<NodePtr, PoolAllocator<NodePtr>> inputs;
+//   PoolVector<NodePtr> inputs;
 #pragma once
 
 #include <cstddef>
 #include <type_traits>
+#include <vector>
 
 namespace twingrad {
 
@@ -42,5 +43,8 @@ struct PoolAllocator {
     return true;
   }
 };
+
+template <class T>
+using PoolVector = std::vector<T, PoolAllocator<T>>;
 
 }  // namespace twingrad

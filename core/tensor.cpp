@@ -7,7 +7,9 @@
 #include <twingrad/ops.h>
 #include <twingrad/ops/rows.h>
 
+#include <array>
 #include <cstring>
+#include <span>
 #include <utility>
 
 namespace twingrad {
@@ -54,6 +56,18 @@ Tensor leaf_of(const std::vector<T>& values, const Shape& shape, const TensorOpt
   return result;
 }
 
+// Copies a value that is there, without gaps and not empty, to the host.
+void read_value(const Node& node, std::span<std::byte> bytes) {
+  if (node.buffer == nullptr) {
+    std::memcpy(bytes.data(), node.literal.data(), bytes.size());
+    return;
+  }
+  DeviceRuntime& state = runtime(node.device);
+  const std::lock_guard lock(state.mutex);
+  const std::size_t offset = static_cast<std::size_t>(node.offset) * size_of(node.dtype);
+  state.backend->copy_to_host(bytes.data(), static_cast<const std::byte*>(node.buffer->data) + offset, bytes.size());
+}
+
 // The bytes of a tensor's value in row-major order.
 std::vector<std::byte> host_bytes(const Tensor& tensor) {
   tensor.eval();
@@ -62,19 +76,21 @@ std::vector<std::byte> host_bytes(const Tensor& tensor) {
   if (bytes.empty()) {
     return bytes;
   }
-  if (node.buffer == nullptr) {
-    std::memcpy(bytes.data(), node.literal.data(), bytes.size());
-    return bytes;
-  }
-  const TensorView view{nullptr, node.dtype, node.shape, node.strides};
-  if (!view.contiguous()) {
+  if (node.buffer != nullptr && !TensorView{nullptr, node.dtype, node.shape, node.strides}.contiguous()) {
     return host_bytes(contiguous(tensor.detach()));
   }
-  DeviceRuntime& state = runtime(node.device);
-  const std::lock_guard lock(state.mutex);
-  const std::size_t offset = static_cast<std::size_t>(node.offset) * size_of(node.dtype);
-  state.backend->copy_to_host(bytes.data(), static_cast<const std::byte*>(node.buffer->data) + offset, bytes.size());
+  read_value(node, bytes);
   return bytes;
+}
+
+// An element in memory as T.
+template <class T>
+T element_at(const std::byte* bytes, Dtype dtype) {
+  return visit(dtype, [&]<class U>(Type<U>) {
+    U element;
+    std::memcpy(&element, bytes, sizeof(U));
+    return static_cast<T>(static_cast<compute_t<U>>(element));
+  });
 }
 
 }  // namespace
@@ -173,7 +189,11 @@ double Tensor::item() const {
     throw ShapeError("item: the tensor of shape " + to_string(shape()) +
                      " does not hold exactly one element; reduce it, or use to_vector()");
   }
-  return to_vector<double>().front();
+  eval();
+  const Node& node = *this->node();
+  std::array<std::byte, 8> bytes{};
+  read_value(node, std::span(bytes).first(size_of(node.dtype)));
+  return element_at<double>(bytes.data(), node.dtype);
 }
 
 template <class T>

@@ -33,16 +33,16 @@ bool has_value(const Node& node) {
 
 }  // namespace
 
-std::vector<Node*> run_order(const std::vector<NodePtr>& targets) {
+PoolVector<Node*> run_order(std::span<const NodePtr> targets) {
   // Targets last: an update may write over a parameter once every other reader has been.
-  std::vector<NodePtr> inputs;
+  PoolVector<NodePtr> inputs;
   for (const NodePtr& target : targets) {
     if (!target->has_value()) {
       inputs.insert(inputs.end(), target->inputs.begin(), target->inputs.end());
     }
   }
   inputs.insert(inputs.end(), targets.begin(), targets.end());
-  std::vector<Node*> order = topological_order(inputs, has_value);
+  PoolVector<Node*> order = topological_order(inputs, has_value);
   const auto is_awaited = [](const Node* node) { return node->awaited_by != nullptr; };
   if (std::any_of(order.begin(), order.end(), is_awaited)) {
     // A run may let go of inputs, and does keep what other nodes read.
@@ -69,7 +69,7 @@ namespace {
 
 // Where handles or other graphs still need a value, it is kept: they hold references that no edge of this graph
 // explains.
-Graph make_graph(const std::vector<NodePtr>& targets, std::vector<Node*> nodes, Run run,
+Graph make_graph(std::span<const NodePtr> targets, PoolVector<Node*> nodes, Run run,
                  const std::vector<std::pair<Tensor, Tensor>>& assignments) {
   Graph graph;
   graph.mode = execution_mode;
@@ -78,7 +78,7 @@ Graph make_graph(const std::vector<NodePtr>& targets, std::vector<Node*> nodes, 
   graph.device = targets.front()->device;
   graph.keep.assign(graph.nodes.size(), 0);
   graph.donated.assign(graph.nodes.size(), 0);
-  std::vector<long> expected(graph.nodes.size(), 0);
+  PoolVector<long> expected(graph.nodes.size(), 0);
   for (const Node* node : graph.nodes) {
     if (!node->has_value()) {
       for (const NodePtr& input : node->inputs) {
@@ -148,9 +148,9 @@ void release(const Graph& graph, Run run) {
   }
 }
 
-void evaluate_on_one_device(const std::vector<NodePtr>& targets, Run how,
+void evaluate_on_one_device(std::span<const NodePtr> targets, Run how,
                             const std::vector<std::pair<Tensor, Tensor>>& assignments, StepRun* record = nullptr) {
-  std::vector<NodePtr> wanted;
+  PoolVector<NodePtr> wanted;
   for (const NodePtr& target : targets) {
     if (!target->has_value()) {
       wanted.push_back(target);
@@ -159,7 +159,7 @@ void evaluate_on_one_device(const std::vector<NodePtr>& targets, Run how,
   if (wanted.empty()) {
     return;
   }
-  std::vector<Node*> nodes = run_order(wanted);
+  PoolVector<Node*> nodes = run_order(wanted);
   const Graph graph = make_graph(wanted, std::move(nodes), how, assignments);
   run(graph, record);
   release(graph, how);
@@ -169,7 +169,7 @@ void evaluate_on_one_device(const std::vector<NodePtr>& targets, Run how,
 // here.
 void transfer(Node& node) {
   const NodePtr source = node.inputs[0];
-  evaluate_on_one_device({source}, Run::ask, {});
+  evaluate_on_one_device(std::span(&source, 1), Run::ask, {});
   Tensor flat = Tensor(source).detach();
   if (source->buffer != nullptr && !TensorView{nullptr, source->dtype, source->shape, source->strides}.contiguous()) {
     flat = contiguous(flat);
@@ -198,9 +198,9 @@ void transfer(Node& node) {
   }
 }
 
-void evaluate(const std::vector<NodePtr>& targets, Run how, const std::vector<std::pair<Tensor, Tensor>>& assignments,
+void evaluate(std::span<const NodePtr> targets, Run how, const std::vector<std::pair<Tensor, Tensor>>& assignments,
               StepRun* record) {
-  std::vector<NodePtr> transfers;
+  PoolVector<NodePtr> transfers;
   for (Node* node : topological_order(targets, has_value)) {
     if (!node->has_value() && node->op == &to_device_op) {
       transfers.push_back(node->shared_from_this());
@@ -211,20 +211,20 @@ void evaluate(const std::vector<NodePtr>& targets, Run how, const std::vector<st
   }
   transfers.clear();
   // One plan a device; targets on several devices are asked for in turn.
-  std::vector<NodePtr> remaining = targets;
+  PoolVector<NodePtr> remaining(targets.begin(), targets.end());
   while (!remaining.empty()) {
     const Device device = remaining.front()->device;
     const auto other = std::stable_partition(remaining.begin(), remaining.end(),
                                              [&](const NodePtr& node) { return node->device == device; });
-    std::vector<NodePtr> rest(other, remaining.end());
+    PoolVector<NodePtr> rest(other, remaining.end());
     remaining.erase(other, remaining.end());
     evaluate_on_one_device(remaining, how, assignments, record);
     remaining = std::move(rest);
   }
 }
 
-std::vector<NodePtr> nodes_of(const std::vector<Tensor>& tensors) {
-  std::vector<NodePtr> nodes;
+PoolVector<NodePtr> nodes_of(const std::vector<Tensor>& tensors) {
+  PoolVector<NodePtr> nodes;
   nodes.reserve(tensors.size());
   for (const Tensor& tensor : tensors) {
     nodes.push_back(tensor.node());
@@ -234,7 +234,7 @@ std::vector<NodePtr> nodes_of(const std::vector<Tensor>& tensors) {
 
 // Runs the targets together with what waits. When that fails, what waited is taken back: one bad batch must neither
 // spoil running statistics nor stop every later evaluation.
-void evaluate_with_waiting(std::vector<NodePtr> targets, Run how,
+void evaluate_with_waiting(PoolVector<NodePtr> targets, Run how,
                            const std::vector<std::pair<Tensor, Tensor>>& assignments = {}, StepRun* record = nullptr) {
   const std::vector<Waiting> taken = std::exchange(waiting, {});
   for (const Waiting& entry : taken) {
@@ -257,7 +257,7 @@ void evaluate_with_waiting(std::vector<NodePtr> targets, Run how,
 }  // namespace
 
 void eval(const std::vector<Tensor>& tensors) {
-  std::vector<NodePtr> targets = nodes_of(tensors);
+  PoolVector<NodePtr> targets = nodes_of(tensors);
   const bool ready = std::all_of(targets.begin(), targets.end(), [](const NodePtr& node) { return node->has_value(); });
   if (ready) {
     return;  // nothing runs, so nothing that waits runs along
@@ -296,7 +296,7 @@ void clear_plan_cache() {
 }
 
 Graph graph_of(const std::vector<Tensor>& tensors) {
-  std::vector<NodePtr> targets = nodes_of(tensors);
+  PoolVector<NodePtr> targets = nodes_of(tensors);
   std::erase_if(targets, [](const NodePtr& node) { return node->has_value(); });
   if (targets.empty()) {
     return {};
@@ -329,7 +329,7 @@ void assign_all(const std::vector<std::pair<Tensor, Tensor>>& handles_and_values
 }
 
 void assign_all(const std::vector<std::pair<Tensor, Tensor>>& handles_and_values, StepRun* record) {
-  std::vector<NodePtr> targets;
+  PoolVector<NodePtr> targets;
   for (const auto& [handle, value] : handles_and_values) {
     const NodePtr& before = handle.node();
     const NodePtr& after = value.node();

@@ -23,7 +23,7 @@ class Reverse {
     cotangents_.back() = cotangent;
   }
 
-  const std::vector<Node*>& order() const { return order_; }
+  const PoolVector<Node*>& order() const { return order_; }
 
   void mark(const Node& node) {
     if (contains(node)) {
@@ -119,8 +119,8 @@ class Reverse {
     sum = sum.defined() ? add(sum, gradient) : gradient;
   }
 
-  std::vector<Node*> order_;
-  std::vector<char> needed_;
+  PoolVector<Node*> order_;
+  PoolVector<char> needed_;
   std::vector<Tensor> cotangents_;
   std::unordered_map<std::size_t, bool> wanted_;
 };
@@ -212,8 +212,12 @@ std::vector<Tensor> built_gradients(const NodePtr& output, std::span<const NodeP
 }
 
 void Tensor::backward(std::source_location where) const {
+  if (defined() && pending_backward(*this)) {
+    return;
+  }
   where = WhereScope::current(where);
-  Reverse reverse(*this, start_cotangent(*this, Tensor(), "backward", where));
+  const Tensor cotangent = start_cotangent(*this, Tensor(), "backward", where);
+  Reverse reverse(*this, cotangent);
   std::vector<std::shared_ptr<detail::TensorImpl>> receivers;
   for (const Node* node : reverse.order()) {
     const auto owner = node->owner.lock();
@@ -226,6 +230,19 @@ void Tensor::backward(std::source_location where) const {
     throw ArgumentError("backward at " + to_string(where) +
                         ": no leaf requires gradients; mark parameters with requires_grad(true) before they are used");
   }
+  bool all_new = true;
+  bool renumbered = false;
+  for (const auto& receiver : receivers) {
+    if (receiver->grad.defined()) {
+      all_new = false;
+      renumbered = renumbered || receiver->grad.impl()->node == nullptr;
+      receiver->grad.node();  // builds one that is pending
+    }
+  }
+  if (renumbered) {
+    backward(where);
+    return;
+  }
   reverse.run();
   for (const auto& receiver : receivers) {
     const Tensor gradient = reverse.cotangent(*receiver->node);
@@ -235,6 +252,9 @@ void Tensor::backward(std::source_location where) const {
         capture->with_grad.emplace_back(receiver);
       }
     }
+  }
+  if (all_new) {
+    remember_backward(*this);
   }
 }
 

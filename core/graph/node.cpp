@@ -75,8 +75,6 @@ void set_use(Node& node, const Op& op, const Attributes& attributes, const Tenso
   }
 }
 
-using TypeList = std::vector<TensorType, PoolAllocator<TensorType>>;
-
 // Rethrows an error of a shape rule with the use in front, keeping its type.
 [[noreturn]] void rethrow_at(const std::string& prefix) {
   try {
@@ -120,7 +118,7 @@ NodePtr make_node() {
 
 Node::~Node() {
   // Takes over the inputs of every node that dies with this one, so that destructors never nest.
-  NodeInputs dying = std::move(inputs);
+  PoolVector<NodePtr> dying = std::move(inputs);
   while (!dying.empty()) {
     NodePtr node = std::move(dying.back());
     dying.pop_back();
@@ -236,7 +234,7 @@ Tensor apply(const Op& op, std::span<const Operand> operands, const Attributes& 
   const Device device = reference == nullptr ? Device::cpu() : reference->device();
 
   NodePtr node = make_node();
-  TypeList types;
+  PoolVector<TensorType> types;
   node->inputs.reserve(operands.size());
   types.reserve(operands.size());
   for (const Operand& operand : operands) {

@@ -42,8 +42,6 @@ inline constexpr std::size_t max_literal_bytes = 64;
 
 class PendingGradients;
 
-using NodeInputs = std::vector<NodePtr, PoolAllocator<NodePtr>>;
-
 struct Node : std::enable_shared_from_this<Node> {
   Node() = default;
   Node(const Node&) = delete;
@@ -53,7 +51,7 @@ struct Node : std::enable_shared_from_this<Node> {
 
   const Op* op = nullptr;  ///< nullptr for a leaf
   Attributes attributes;
-  NodeInputs inputs;  ///< empty for a leaf, and once they are not needed any more
+  PoolVector<NodePtr> inputs;  ///< empty for a leaf, and once they are not needed any more
   Shape shape;
   Dtype dtype = Dtype::f32;
   Device device;
@@ -106,7 +104,7 @@ std::uint64_t next_visit();
 
 /// The nodes that `targets` need, inputs first, without recursion. Does not go below a node for which `stop` is true.
 template <class Stop>
-std::vector<Node*> topological_order(std::span<const NodePtr> targets, Stop stop);
+PoolVector<Node*> topological_order(std::span<const NodePtr> targets, Stop stop);
 
 /// A leaf with the value that `source` has, in the same memory.
 NodePtr leaf_with_value(const Node& source);
@@ -140,14 +138,16 @@ std::string describe_use(const Op& op, std::span<const TensorType> inputs, const
 // ---------------------------------------------------------------------------------------------------------------------
 
 template <class Stop>
-std::vector<Node*> topological_order(std::span<const NodePtr> targets, Stop stop) {
+PoolVector<Node*> topological_order(std::span<const NodePtr> targets, Stop stop) {
   const std::uint64_t visit = next_visit();
-  std::vector<Node*> order;
   struct Frame {
     Node* node;
     std::size_t next;
   };
-  std::vector<Frame> stack;
+  PoolVector<Node*> order;
+  PoolVector<Frame> stack;
+  order.reserve(64);
+  stack.reserve(64);
   for (const NodePtr& target : targets) {
     if (target->visit == visit) {
       continue;

@@ -3,6 +3,7 @@
 #include <twingrad/ops/rows.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <utility>
 
@@ -13,11 +14,15 @@ namespace {
 constexpr std::size_t most_patterns = 16;
 constexpr std::size_t most_entries = 20'000;
 
+/// Whether neither gradients nor a run go below.
+bool is_end(const Node& node) {
+  return node.has_value() && (node.is_leaf() || node.inputs.empty());
+}
+
 /// A handle to each node that a run for `root` would look at, inputs first; nothing where one of them makes the graph
 /// unfit. Numbers the nodes.
 std::optional<NodePlaces> places_of(const NodePtr& root) {
-  // What was computed before gradients were asked for may have let go of its inputs, other devices' values come by
-  // another plan, and a rule of a user's own op may give something else each time.
+  // Other devices' values come by another plan, and the rule of a user's own op may give something else each time.
   const auto fits = [](const Node& node) {
     return node.awaited_by == nullptr &&
            (node.has_value()
@@ -30,7 +35,7 @@ std::optional<NodePlaces> places_of(const NodePtr& root) {
   };
   const std::uint64_t visit = next_visit();
   NodePlaces order;
-  std::vector<Frame, PoolAllocator<Frame>> stack;
+  PoolVector<Frame> stack;
   order.reserve(64);
   stack.reserve(64);
   const auto enter = [&](const NodePtr& place) {
@@ -44,7 +49,7 @@ std::optional<NodePlaces> places_of(const NodePtr& root) {
   while (!stack.empty()) {
     Frame& frame = stack.back();
     Node& node = **frame.place;
-    if (!node.has_value() && frame.next < node.inputs.size()) {
+    if (!is_end(node) && frame.next < node.inputs.size()) {
       const NodePtr& input = node.inputs[frame.next++];
       if (input->visit != visit && !enter(input)) {
         return std::nullopt;
@@ -98,7 +103,7 @@ GradientPattern::GradientPattern(const NodePlaces& nodes, std::span<const Tensor
                 .strides = node.strides,
                 .offset = node.offset,
                 .buffer_bytes = node.buffer == nullptr ? 0 : node.buffer->bytes};
-    if (!entry.valued) {
+    if (!is_end(node)) {
       entry.edges = node.inputs.size();
       for (const NodePtr& input : node.inputs) {
         edges_.push_back(input->index);
@@ -118,10 +123,13 @@ bool GradientPattern::same(const Entry& entry, const Node& node) const {
       !(entry.shape == node.shape) || (node.op != nullptr && !same_attributes(entry.attributes, node.attributes))) {
     return false;
   }
-  if (entry.valued) {
-    return entry.literal_bytes == node.literal_bytes &&
-           (node.buffer == nullptr ||
-            (entry.buffer_bytes == node.buffer->bytes && entry.offset == node.offset && entry.strides == node.strides));
+  if (entry.valued && (entry.literal_bytes != node.literal_bytes ||
+                       (node.buffer != nullptr && (entry.buffer_bytes != node.buffer->bytes ||
+                                                   entry.offset != node.offset || !(entry.strides == node.strides))))) {
+    return false;
+  }
+  if (is_end(node)) {
+    return entry.edges == 0;
   }
   if (entry.edges != node.inputs.size() || !same_line(entry.where, node.where)) {
     return false;
@@ -180,7 +188,10 @@ void PendingGradients::build() {
   const auto handles = std::move(handles_);
   const ScopesPause outside;
   const CapturePause unseen;
-  const std::vector<Tensor> gradients = built_gradients(root, inputs);
+  std::vector<Tensor> gradients = built_gradients(root, inputs);
+  for (const GradientsTransform& transform : transforms_) {
+    gradients = transform.apply(std::move(gradients), transform.argument, transform.where);
+  }
   for (std::size_t i = 0; i < handles.size(); ++i) {
     if (const auto handle = handles[i].lock(); handle != nullptr) {
       handle->node = gradients[i].node();
@@ -252,25 +263,94 @@ void remember_gradients(const Tensor& output, const std::vector<Tensor>& inputs)
   known.resize(kept);
 }
 
-std::shared_ptr<PendingGradients> sole_pending(const std::vector<Tensor>& gradients) {
+namespace {
+
+/// The handles that backward() gives a grad(), by the rule of Reverse; nothing where there may be others that it finds
+/// by another order.
+std::optional<std::vector<Tensor>> receivers_of(const Tensor& output) {
+  const std::optional<NodePlaces> nodes = places_of(output.node());
+  if (!nodes) {
+    return std::nullopt;
+  }
+  std::vector<Tensor> receivers;
+  for (const NodePtr* place : *nodes) {
+    const Node& node = **place;
+    if (node.is_leaf() && !node.has_value()) {
+      return std::nullopt;
+    }
+    if (!node.requires_grad) {
+      continue;
+    }
+    if (auto owner = node.owner.lock(); owner != nullptr && (node.is_leaf() || owner->retain_grad)) {
+      if (owner->node != *place) {
+        return std::nullopt;
+      }
+      receivers.emplace_back(std::move(owner));
+    }
+  }
+  return receivers;
+}
+
+}  // namespace
+
+bool pending_backward(const Tensor& output) {
+  if (patterns().empty() || is_special()) {
+    return false;
+  }
+  const std::optional<std::vector<Tensor>> receivers = receivers_of(output);
+  if (!receivers || std::any_of(receivers->begin(), receivers->end(),
+                                [](const Tensor& receiver) { return receiver.impl()->grad.defined(); })) {
+    return false;
+  }
+  const std::optional<std::vector<Tensor>> handles = pending_gradients(output, *receivers);
+  if (!handles) {
+    return false;
+  }
+  for (std::size_t i = 0; i < handles->size(); ++i) {
+    (*receivers)[i].impl()->grad = (*handles)[i];
+  }
+  return true;
+}
+
+void remember_backward(const Tensor& output) {
+  if (const auto receivers = receivers_of(output);
+      receivers && std::all_of(receivers->begin(), receivers->end(),
+                               [](const Tensor& receiver) { return receiver.impl()->grad.defined(); })) {
+    remember_gradients(output, *receivers);
+  }
+}
+
+std::shared_ptr<PendingGradients> pending_of(const std::vector<Tensor>& gradients) {
   if (gradients.empty() || !gradients.front().defined()) {
     return nullptr;
   }
   const std::shared_ptr<PendingGradients>& pending = gradients.front().impl()->pending;
-  return pending != nullptr && pending->held_by(gradients) ? pending : nullptr;
+  if (pending == nullptr || pending->pattern()->wanted().size() != gradients.size()) {
+    return nullptr;
+  }
+  const bool all = std::all_of(gradients.begin(), gradients.end(), [&](const Tensor& gradient) {
+    return gradient.defined() && gradient.impl()->pending == pending;
+  });
+  return all ? pending : nullptr;
 }
 
-bool PendingGradients::held_by(const std::vector<Tensor>& gradients) const {
-  if (gradients.size() != handles_.size()) {
+bool transform_pending(const std::vector<Tensor>& gradients, const GradientsTransform& transform) {
+  const std::shared_ptr<PendingGradients> pending = is_special() ? nullptr : pending_of(gradients);
+  if (pending == nullptr) {
     return false;
   }
   for (std::size_t i = 0; i < gradients.size(); ++i) {
-    const auto& impl = gradients[i].impl();
-    if (impl == nullptr || impl.use_count() != 1 || impl->pending.get() != this || impl->position != i) {
+    if (gradients[i].impl().use_count() != 1 || gradients[i].impl()->position != i) {
       return false;
     }
   }
+  pending->transforms_.push_back(transform);
   return true;
+}
+
+bool operator==(const GradientsTransform& a, const GradientsTransform& b) {
+  return a.apply == b.apply && std::bit_cast<std::uint64_t>(a.argument) == std::bit_cast<std::uint64_t>(b.argument) &&
+         same_line(a.where, b.where);
 }
 
 }  // namespace twingrad

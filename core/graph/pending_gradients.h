@@ -19,7 +19,7 @@ namespace twingrad {
 
 /// The nodes that a value needs and that are not computed yet, with the leaves they read; inputs first. Where a handle
 /// lies is noted, not what it holds, so that no reference is counted; it stays while the graph stays as it is.
-using NodePlaces = std::vector<const NodePtr*, PoolAllocator<const NodePtr*>>;
+using NodePlaces = PoolVector<const NodePtr*>;
 
 /// The structure of a graph, and which of its nodes gradients were asked for. Equal ones have equal gradients but for
 /// the values of their leaves.
@@ -60,6 +60,16 @@ class GradientPattern {
   std::vector<int> wanted_;
 };
 
+/// What a function made of all gradients before anybody looked at one: clipping.
+struct GradientsTransform {
+  std::vector<Tensor> (*apply)(std::vector<Tensor> gradients, double argument, std::source_location where);
+  double argument;
+  std::source_location where;
+
+  /// Equal in bits and line.
+  friend bool operator==(const GradientsTransform& a, const GradientsTransform& b);
+};
+
 class PendingGradients {
  public:
   PendingGradients(NodePtr root, NodePlaces nodes, std::shared_ptr<const GradientPattern> pattern);
@@ -75,28 +85,36 @@ class PendingGradients {
   const NodePlaces& nodes() const { return nodes_; }
   const NodePtr& root() const { return root_; }
 
-  /// Whether these are all the handles, in order, and nobody else holds any of them.
-  bool held_by(const std::vector<Tensor>& gradients) const;
+  const PoolVector<GradientsTransform>& transforms() const { return transforms_; }
 
   /// The nodes may change from here on: somebody else has done what the gradients were for.
   void let_go();
 
  private:
   friend std::optional<std::vector<Tensor>> pending_gradients(const Tensor& output, const std::vector<Tensor>& inputs);
+  friend bool transform_pending(const std::vector<Tensor>& gradients, const GradientsTransform& transform);
 
   NodePtr root_;
   NodePlaces nodes_;
   std::shared_ptr<const GradientPattern> pattern_;
-  std::vector<std::weak_ptr<detail::TensorImpl>, PoolAllocator<std::weak_ptr<detail::TensorImpl>>> handles_;
+  PoolVector<std::weak_ptr<detail::TensorImpl>> handles_;
+  PoolVector<GradientsTransform> transforms_;
 };
 
 /// Handles for gradients of a graph like one that remember_gradients() was told of; else nothing.
 std::optional<std::vector<Tensor>> pending_gradients(const Tensor& output, const std::vector<Tensor>& inputs);
 /// gradients() has built these. Few of the last ones are remembered, by this thread.
 void remember_gradients(const Tensor& output, const std::vector<Tensor>& inputs);
-/// What the handles hold when all name gradients that are pending, together, in order, and nobody else holds any of
-/// them; else nullptr.
-std::shared_ptr<PendingGradients> sole_pending(const std::vector<Tensor>& gradients);
+/// backward() with such handles, where no leaf has a grad() yet; false: it has to build them.
+bool pending_backward(const Tensor& output);
+/// The same for backward(): the leaves that got a grad().
+void remember_backward(const Tensor& output);
+
+/// What the tensors name when that is all of some gradients that are pending, in any order; else nullptr.
+std::shared_ptr<PendingGradients> pending_of(const std::vector<Tensor>& gradients);
+/// Has a function called when somebody looks at one, if these are pending and nobody else holds one of them. False: it
+/// has to be called now.
+bool transform_pending(const std::vector<Tensor>& gradients, const GradientsTransform& transform);
 
 /// Builds the gradients; defined beside gradients().
 std::vector<Tensor> built_gradients(const NodePtr& output, std::span<const NodePtr> inputs);

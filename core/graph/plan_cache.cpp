@@ -7,7 +7,7 @@ namespace twingrad {
 namespace {
 
 // FNV-1a over words, with a final mix.
-std::uint64_t hash_of(const std::vector<std::uint64_t>& key) {
+std::uint64_t hash_of(const PoolVector<std::uint64_t>& key) {
   std::uint64_t hash = 0xcbf29ce484222325U;
   for (const std::uint64_t word : key) {
     hash = (hash ^ word) * 0x100000001b3U;
@@ -19,13 +19,13 @@ std::uint64_t hash_of(const std::vector<std::uint64_t>& key) {
 }  // namespace
 
 PlanCache::Found PlanCache::find_or_make(const Graph& graph) {
-  std::vector<std::uint64_t> key = structure_key(graph);
+  const PoolVector<std::uint64_t> key = structure_key(graph);
   const std::uint64_t hash = hash_of(key);
   {
     const std::lock_guard lock(mutex_);
     const auto [begin, end] = index_.equal_range(hash);
     for (auto it = begin; it != end; ++it) {
-      if (it->second->key == key) {
+      if (std::ranges::equal(it->second->key, key)) {
         entries_.splice(entries_.begin(), entries_, it->second);
         ++stats_.hits;
         return {hash, it->second->plan};
@@ -36,7 +36,7 @@ PlanCache::Found PlanCache::find_or_make(const Graph& graph) {
   std::shared_ptr<Plan> plan = make_plan(graph);
   const std::lock_guard lock(mutex_);
   if (limit_ > 0) {
-    entries_.push_front({hash, std::move(key), plan});
+    entries_.push_front({hash, {key.begin(), key.end()}, plan});
     index_.emplace(hash, entries_.begin());
     shrink_to(limit_);
   }

@@ -265,11 +265,11 @@ void Optimizer::step(std::vector<Tensor> gradients, std::source_location where) 
 
 // Takes the step as one that was taken before, if it is.
 bool Optimizer::replay(const std::vector<Tensor>& gradients, const std::source_location& where) {
-  if (replays_.empty() || CaptureScope::active() != nullptr || something_waits()) {
+  if (replays_.empty()) {
     return false;
   }
-  const std::shared_ptr<PendingGradients> pending = sole_pending(gradients);
-  if (pending == nullptr || !are_of_parameters(*pending)) {
+  const std::shared_ptr<PendingGradients> pending = pending_gradients_of_parameters(gradients);
+  if (pending == nullptr) {
     return false;
   }
   const auto found = std::ranges::find_if(replays_, [&](const auto& replay) {
@@ -277,7 +277,7 @@ bool Optimizer::replay(const std::vector<Tensor>& gradients, const std::source_l
       return slots_[slot].steps == slots_[replay->literals[replay->literals_of[slot]].slot].steps;
     };
     return replay->where.line() == where.line() && replay->where.file_name() == where.file_name() &&
-           replay->step->fits(*pending) &&
+           replay->step->fits(*pending, gradients) &&
            std::ranges::all_of(std::views::iota(std::size_t{0}, slots_.size()), one_step);
   });
   if (found == replays_.end()) {
@@ -290,30 +290,40 @@ bool Optimizer::replay(const std::vector<Tensor>& gradients, const std::source_l
   std::rotate(replays_.begin(), found, found + 1);
   const std::shared_ptr<Replay> replay = replays_.front();
   rewrite(replay->literals);
-  replay->step->run(*pending);
+  replay->step->run(*pending, gradients);
   for (Slot& slot : slots_) {
     ++slot.steps;
   }
   return true;
 }
 
-// Whether the parameters still are what gradients were asked for.
-bool Optimizer::are_of_parameters(const PendingGradients& pending) const {
-  const std::vector<int>& wanted = pending.pattern()->wanted();
+// The gradients when all are pending, of what the parameters still are, and held by nobody else but the parameters.
+std::shared_ptr<PendingGradients> Optimizer::pending_gradients_of_parameters(
+    const std::vector<Tensor>& gradients) const {
+  if (gradients.size() != slots_.size() || CaptureScope::active() != nullptr || something_waits()) {
+    return nullptr;
+  }
+  std::shared_ptr<PendingGradients> pending = pending_of(gradients);
+  if (pending == nullptr) {
+    return nullptr;
+  }
+  const std::vector<int>& wanted = pending->pattern()->wanted();
   for (std::size_t i = 0; i < slots_.size(); ++i) {
-    if (slots_[i].parameter.node() != *pending.nodes()[static_cast<std::size_t>(wanted[i])]) {
-      return false;
+    const auto& handle = gradients[i].impl();
+    const auto& parameter = slots_[i].parameter;
+    const long holders = parameter.impl()->grad.impl() == handle ? 2 : 1;
+    if (handle.use_count() != holders ||
+        parameter.node() != *pending->nodes()[static_cast<std::size_t>(wanted[handle->position])]) {
+      return nullptr;
     }
   }
-  return true;
+  return pending;
 }
 
 void Optimizer::take_updates(std::vector<Tensor> gradients, const std::source_location& where) {
   std::optional<StepReplay::Recording> recording;
-  if (const auto pending = sole_pending(gradients); pending != nullptr && gradients.size() == slots_.size() &&
-                                                    CaptureScope::active() == nullptr && !something_waits() &&
-                                                    are_of_parameters(*pending)) {
-    recording.emplace(*pending);
+  if (const auto pending = pending_gradients_of_parameters(gradients); pending != nullptr) {
+    recording.emplace(*pending, gradients);
   }
   check_gradients(gradients);
   prepare_buffers();
@@ -341,12 +351,12 @@ void Optimizer::take_updates(std::vector<Tensor> gradients, const std::source_lo
     }
     stepped.push_back(i);
   }
+  if (recording) {
+    recording->note(gradients, assignments);
+  }
   // The plan can reuse the memory of whatever no handle holds.
   gradients.clear();
   StepRun ran;
-  if (recording) {
-    recording->note(assignments);
-  }
   assign_all(assignments, recording ? &ran : nullptr);
   if (CaptureScope::active() != nullptr) {
     note_replays(std::move(literals), std::move(stepped));

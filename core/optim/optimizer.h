@@ -156,7 +156,7 @@ class Optimizer {
   void note_replays(std::vector<Literals> made, std::vector<std::size_t> stepped);
   std::string title(std::size_t slot) const;
   void check_gradients(const std::vector<Tensor>& gradients) const;
-  bool are_of_parameters(const PendingGradients& pending) const;
+  std::shared_ptr<PendingGradients> pending_gradients_of_parameters(const std::vector<Tensor>& gradients) const;
   bool replay(const std::vector<Tensor>& gradients, const std::source_location& where);
   void take_updates(std::vector<Tensor> gradients, const std::source_location& where);
   Tensor initial_buffer(const Slot& slot) const;

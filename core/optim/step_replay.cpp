@@ -16,7 +16,17 @@ NodePtr without_value(const Node& value) {
   node->dtype = value.dtype;
   node->device = value.device;
   node->where = value.where;
-  node->cut = true;
+  node->requires_grad = value.requires_grad;
+  node->cut = value.cut;
+  return node;
+}
+
+/// The same with the value that `value` has.
+NodePtr with_value(const Node& value) {
+  NodePtr node = without_value(value);
+  node->buffer = value.buffer;
+  node->offset = value.offset;
+  node->strides = value.strides;
   return node;
 }
 
@@ -26,13 +36,20 @@ bool lies_alike(const Node& a, const Node& b) {
 
 }  // namespace
 
-StepReplay::Recording::Recording(const PendingGradients& pending) : pattern_(pending.pattern()) {
+StepReplay::Recording::Recording(const PendingGradients& pending, const std::vector<Tensor>& gradients)
+    : pattern_(pending.pattern()), transforms_(pending.transforms()) {
+  for (const Tensor& gradient : gradients) {
+    gradients_.push_back({gradient.impl()->position, gradient.impl().use_count() > 1, nullptr});
+  }
   for (const NodePtr* place : pending.nodes()) {
     forward_.push_back(place->get());
   }
 }
 
-void StepReplay::Recording::note(const Assignments& assignments) {
+void StepReplay::Recording::note(const std::vector<Tensor>& gradients, const Assignments& assignments) {
+  for (const Tensor& gradient : gradients) {
+    gradient_nodes_.push_back(gradient.node().get());
+  }
   for (const auto& [handle, value] : assignments) {
     handles_.push_back(handle);
     before_.push_back(handle.node().get());
@@ -79,6 +96,19 @@ std::shared_ptr<StepReplay> StepReplay::of(Recording recording, StepRun ran) {
     }
     replay->assigned_.push_back(std::move(assigned));
   }
+  for (std::size_t i = 0; i < recording.gradients_.size(); ++i) {
+    if (!recording.gradients_[i].kept) {
+      continue;
+    }
+    const auto found = place.find(recording.gradient_nodes_[i]);
+    if (found == place.end() || ran.graph.keep[found->second] == 0 || in_forward[found->second] != 0 ||
+        is_target[found->second] != 0) {
+      return nullptr;
+    }
+    is_target[found->second] = 1;
+    ran.held[found->second] = without_value(*ran.held[found->second]);
+    recording.gradients_[i].value = ran.held[found->second];
+  }
   for (std::size_t i = 0; i < recording.forward_.size(); ++i) {
     if (const auto found = place.find(recording.forward_[i]); found != place.end()) {
       replay->forward_.push_back({found->second, i, explained[found->second]});
@@ -101,16 +131,24 @@ std::shared_ptr<StepReplay> StepReplay::of(Recording recording, StepRun ran) {
     node->inputs.clear();
   }
   replay->pattern_ = std::move(recording.pattern_);
+  replay->transforms_ = std::move(recording.transforms_);
+  replay->gradients_ = std::move(recording.gradients_);
   replay->plan_ = std::move(ran.plan);
   replay->graph_ = std::move(ran.graph);
   replay->held_ = std::move(ran.held);
   return replay;
 }
 
-bool StepReplay::fits(const PendingGradients& pending) const {
-  if (pending.pattern() != pattern_ || execution() != graph_.mode || fusion() != graph_.fuse) {
-    return false;
-  }
+bool StepReplay::fits(const PendingGradients& pending, const std::vector<Tensor>& gradients) const {
+  const auto is_same = [](const Held& before, const Tensor& now) {
+    return before.position == now.impl()->position && before.kept == (now.impl().use_count() > 1);
+  };
+  return pending.pattern() == pattern_ && execution() == graph_.mode && fusion() == graph_.fuse &&
+         std::ranges::equal(transforms_, pending.transforms()) && std::ranges::equal(gradients_, gradients, is_same) &&
+         fits_forward(pending) && fits_buffers();
+}
+
+bool StepReplay::fits_forward(const PendingGradients& pending) const {
   for (const Forward& item : forward_) {
     const NodePtr& place = *pending.nodes()[item.index];
     const Node& node = *place;
@@ -126,6 +164,10 @@ bool StepReplay::fits(const PendingGradients& pending) const {
       }
     }
   }
+  return true;
+}
+
+bool StepReplay::fits_buffers() const {
   return std::all_of(reads_.begin(), reads_.end(), [&](const Read& read) {
     const NodePtr& place = assigned_[read.handle].handle.node();
     const Node& node = *place;
@@ -136,7 +178,7 @@ bool StepReplay::fits(const PendingGradients& pending) const {
   });
 }
 
-void StepReplay::run(PendingGradients& pending) {
+void StepReplay::run(PendingGradients& pending, const std::vector<Tensor>& gradients) {
   for (const Forward& item : forward_) {
     graph_.nodes[item.position] = pending.nodes()[item.index]->get();
   }
@@ -144,8 +186,8 @@ void StepReplay::run(PendingGradients& pending) {
     graph_.nodes[read.position] = assigned_[read.handle].handle.node().get();
   }
   run_plan(*plan_.plan, graph_);
-  take_results();
   pending.let_go();
+  take_results(gradients);
   for (const Forward& item : forward_) {
     if (graph_.keep[item.position] != 0) {
       spend(*graph_.nodes[item.position]);
@@ -153,17 +195,23 @@ void StepReplay::run(PendingGradients& pending) {
   }
 }
 
-void StepReplay::take_results() {
+void StepReplay::take_results(const std::vector<Tensor>& gradients) {
   for (const Assigned& item : assigned_) {
     Node& value = *item.value;
     if (!item.position || !lies_alike(*graph_.nodes[*item.position], value)) {
-      NodePtr fresh = without_value(value);
-      fresh->buffer = value.buffer;
-      fresh->offset = value.offset;
-      fresh->strides = value.strides;
-      rebind(item.handle.impl(), std::move(fresh));
+      rebind(item.handle.impl(), with_value(value));
     }
     value.buffer.reset();
+  }
+  for (std::size_t i = 0; i < gradients_.size(); ++i) {
+    if (gradients_[i].kept) {
+      const auto& handle = gradients[i].impl();
+      handle->node = with_value(*gradients_[i].value);
+      handle->node->owner = handle;
+      handle->node->spent = handle->node->requires_grad && !handle->node->cut;
+      handle->pending.reset();
+      gradients_[i].value->buffer.reset();
+    }
   }
 }
 

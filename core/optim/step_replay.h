@@ -14,19 +14,30 @@
 namespace twingrad::optim {
 
 class StepReplay {
+  /// A gradient among those that are pending.
+  struct Held {
+    std::size_t position;
+    bool kept;      ///< somebody else holds it, too: a grad()
+    NodePtr value;  ///< of one that is kept
+  };
+
  public:
   using Assignments = std::vector<std::pair<Tensor, Tensor>>;
 
   /// What has to be noted before a step is run for the first time.
   class Recording {
    public:
-    explicit Recording(const PendingGradients& pending);
-    /// The step's assignments, before they are made. Keeps no reference to what they hold.
-    void note(const Assignments& assignments);
+    /// The gradients, before they are built, in the order of the parameters.
+    Recording(const PendingGradients& pending, const std::vector<Tensor>& gradients);
+    /// Both before the assignments are made. Keeps no reference to what they hold.
+    void note(const std::vector<Tensor>& gradients, const Assignments& assignments);
 
    private:
     friend class StepReplay;
     std::shared_ptr<const GradientPattern> pattern_;
+    PoolVector<GradientsTransform> transforms_;
+    std::vector<Held> gradients_;
+    std::vector<const Node*> gradient_nodes_;
     std::vector<const Node*> forward_;  ///< in the order of the pattern
     std::vector<Tensor> handles_;
     std::vector<const Node*> before_;  ///< what they name
@@ -38,10 +49,10 @@ class StepReplay {
 
   /// Whether the step of these gradients is this one, given that its parameters are the same: the same graph, the same
   /// values held by others, buffers that lie as they did.
-  bool fits(const PendingGradients& pending) const;
+  bool fits(const PendingGradients& pending, const std::vector<Tensor>& gradients) const;
   const PlanCache::Found& plan() const { return plan_; }
   /// Takes the step. Throws what the ops throw; then handles and graph are as they were.
-  void run(PendingGradients& pending);
+  void run(PendingGradients& pending, const std::vector<Tensor>& gradients);
 
  private:
   /// Which node of the forward graph stands at a position of the graph, and how many references to it the step
@@ -65,9 +76,13 @@ class StepReplay {
     std::optional<std::size_t> position;  ///< of what the handle names before; nothing where that is not read
   };
 
-  void take_results();
+  bool fits_forward(const PendingGradients& pending) const;
+  bool fits_buffers() const;
+  void take_results(const std::vector<Tensor>& gradients);
 
   std::shared_ptr<const GradientPattern> pattern_;
+  PoolVector<GradientsTransform> transforms_;
+  std::vector<Held> gradients_;
   PlanCache::Found plan_;
   Graph graph_;  ///< its nodes of the forward graph and of buffers are those of the last step
   std::vector<NodePtr> held_;
