@@ -24,10 +24,13 @@ bool is_end(const Node& node) {
 std::optional<NodePlaces> places_of(const NodePtr& root) {
   // Other devices' values come by another plan, and the rule of a user's own op may give something else each time.
   const auto fits = [](const Node& node) {
-    return node.awaited_by == nullptr &&
-           (node.has_value()
-                ? node.is_leaf() || (node.inputs.empty() && !node.spent)
-                : node.op != nullptr && !node.spent && node.op != &to_device_op && node.op->family != Family::custom);
+    if (node.awaited_by != nullptr) {
+      return false;
+    }
+    if (is_end(node)) {
+      return node.is_leaf() || !node.spent;
+    }
+    return node.op != nullptr && !node.spent && node.op != &to_device_op && node.op->family != Family::custom;
   };
   struct Frame {
     const NodePtr* place;

@@ -56,15 +56,18 @@ Tensor global_norm(const std::vector<Tensor>& gradients, std::source_location wh
 
 std::vector<Tensor> clip_norm(std::vector<Tensor> gradients, double max_norm, std::source_location where) {
   check_positive("clip_norm", "max_norm", max_norm);
-  return transform_pending(gradients, {with_norm, max_norm, where}) ? gradients
-                                                                    : with_norm(std::move(gradients), max_norm, where);
+  if (transform_pending(gradients, {with_norm, max_norm, where})) {
+    return gradients;
+  }
+  return with_norm(std::move(gradients), max_norm, where);
 }
 
 std::vector<Tensor> clip_value(std::vector<Tensor> gradients, double max_value, std::source_location where) {
   check_positive("clip_value", "max_value", max_value);
-  return transform_pending(gradients, {with_values, max_value, where})
-             ? gradients
-             : with_values(std::move(gradients), max_value, where);
+  if (transform_pending(gradients, {with_values, max_value, where})) {
+    return gradients;
+  }
+  return with_values(std::move(gradients), max_value, where);
 }
 
 }  // namespace twingrad::optim
