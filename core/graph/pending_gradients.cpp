@@ -1,6 +1,7 @@
 #include <twingrad/graph/capture.h>
 #include <twingrad/graph/pending_gradients.h>
 #include <twingrad/ops/rows.h>
+#include <twingrad/precision.h>
 
 #include <algorithm>
 #include <bit>
@@ -12,7 +13,7 @@ namespace {
 
 /// Patterns that a thread remembers, and nodes that they may have together.
 constexpr std::size_t most_patterns = 16;
-constexpr std::size_t most_entries = 20'000;
+constexpr std::size_t most_entries = 8'000;
 
 /// Whether neither gradients nor a run go below.
 bool is_end(const Node& node) {
@@ -66,9 +67,9 @@ std::optional<NodePlaces> places_of(const NodePtr& root) {
   return order;
 }
 
-/// Whether something watches what gradients() does, or makes it differ from what it does elsewhere.
+/// Whether something watches what is done, or makes it differ from what it is elsewhere.
 bool is_special() {
-  return CaptureScope::active() != nullptr || ScopesPause::any_scope();
+  return CaptureScope::active() != nullptr || AutocastScope::active() != nullptr || ScopesPause::any_scope();
 }
 
 bool same_line(const std::source_location& a, const std::source_location& b) {
@@ -186,15 +187,18 @@ void PendingGradients::build() {
   for (const int position : pattern_->wanted()) {
     inputs.push_back(*nodes_[static_cast<std::size_t>(position)]);
   }
-  let_go();
-  const NodePtr root = std::move(root_);
-  const auto handles = std::move(handles_);
-  const ScopesPause outside;
-  const CapturePause unseen;
-  std::vector<Tensor> gradients = built_gradients(root, inputs);
-  for (const GradientsTransform& transform : transforms_) {
-    gradients = transform.apply(std::move(gradients), transform.argument, transform.where);
+  std::vector<Tensor> gradients;
+  {
+    const ScopesPause outside;
+    const AutocastPause as_they_are;
+    const CapturePause unseen;
+    gradients = built_gradients(root_, inputs);
+    for (const GradientsTransform& transform : transforms_) {
+      gradients = transform.apply(std::move(gradients), transform.argument, transform.where);
+    }
   }
+  let_go();
+  const auto handles = std::move(handles_);
   for (std::size_t i = 0; i < handles.size(); ++i) {
     if (const auto handle = handles[i].lock(); handle != nullptr) {
       handle->node = gradients[i].node();

@@ -6,6 +6,7 @@
 #include <twingrad/optim/optimizer.h>
 #include <twingrad/optim/rules.h>
 #include <twingrad/optim/step_replay.h>
+#include <twingrad/precision.h>
 
 #include <algorithm>
 #include <optional>
@@ -24,8 +25,9 @@ Dtype working_dtype(const Tensor& parameter) {
   return is_half(parameter.dtype()) ? Dtype::f32 : parameter.dtype();
 }
 
-/// Steps that an optimizer remembers.
+/// Steps that an optimizer remembers, and nodes that they may have together.
 constexpr std::size_t most_replays = 4;
+constexpr std::size_t most_replayed_nodes = 30'000;
 
 }  // namespace
 
@@ -300,7 +302,8 @@ bool Optimizer::replay(const std::vector<Tensor>& gradients, const std::source_l
 // The gradients when all are pending, of what the parameters still are, and held by nobody else but the parameters.
 std::shared_ptr<PendingGradients> Optimizer::pending_gradients_of_parameters(
     const std::vector<Tensor>& gradients) const {
-  if (gradients.size() != slots_.size() || CaptureScope::active() != nullptr || something_waits()) {
+  if (gradients.size() != slots_.size() || CaptureScope::active() != nullptr || AutocastScope::active() != nullptr ||
+      something_waits()) {
     return nullptr;
   }
   std::shared_ptr<PendingGradients> pending = pending_of(gradients);
@@ -369,7 +372,13 @@ void Optimizer::take_updates(std::vector<Tensor> gradients, const std::source_lo
     if (auto step = StepReplay::of(*std::move(recording), std::move(ran)); step != nullptr) {
       replays_.insert(replays_.begin(), std::make_shared<Replay>(Replay{std::move(step), std::move(literals),
                                                                         std::move(literals_of), where}));
-      replays_.resize(std::min(replays_.size(), most_replays));
+      std::size_t nodes = 0;
+      std::size_t kept = 0;
+      while (kept < std::min(replays_.size(), most_replays) &&
+             (nodes += replays_[kept]->step->size()) <= most_replayed_nodes) {
+        ++kept;
+      }
+      replays_.resize(kept);
     }
   }
 }

@@ -6,6 +6,7 @@
 #include <twingrad/graph/pending_gradients.h>
 #include <twingrad/graph/step_run.h>
 
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -51,6 +52,8 @@ class StepReplay {
   /// values held by others, buffers that lie as they did.
   bool fits(const PendingGradients& pending, const std::vector<Tensor>& gradients) const;
   const PlanCache::Found& plan() const { return plan_; }
+  /// Nodes that it keeps.
+  std::size_t size() const { return held_.size(); }
   /// Takes the step. Throws what the ops throw; then handles and graph are as they were.
   void run(PendingGradients& pending, const std::vector<Tensor>& gradients);
 
