@@ -17,12 +17,7 @@ namespace {
 std::atomic<Execution> execution_mode{Execution::planned};
 std::atomic<bool> fusion_enabled{true};
 
-// A handle that assign_later() gave a value that no plan has run yet, and what it named before.
-struct Waiting {
-  std::weak_ptr<detail::TensorImpl> handle;
-  NodePtr before;
-};
-thread_local std::vector<Waiting> waiting;
+thread_local PoolVector<Waiting> waiting;
 
 // Whether the run is an optimizer's step, which spends the graph and may write over old values.
 enum class Run : std::uint8_t { ask, step };
@@ -232,26 +227,14 @@ PoolVector<NodePtr> nodes_of(const std::vector<Tensor>& tensors) {
   return nodes;
 }
 
-// Runs the targets together with what waits. When that fails, what waited is taken back: one bad batch must neither
-// spoil running statistics nor stop every later evaluation.
+// Runs the targets together with what waits.
 void evaluate_with_waiting(PoolVector<NodePtr> targets, Run how,
                            const std::vector<std::pair<Tensor, Tensor>>& assignments = {}, StepRun* record = nullptr) {
-  const std::vector<Waiting> taken = std::exchange(waiting, {});
-  for (const Waiting& entry : taken) {
-    if (const auto impl = entry.handle.lock(); impl != nullptr) {
-      targets.push_back(impl->node);
-    }
-  }
-  try {
-    evaluate(targets, how, assignments, record);
-  } catch (...) {
-    for (const Waiting& entry : taken) {
-      if (const auto impl = entry.handle.lock(); impl != nullptr && !impl->node->has_value()) {
-        impl->node = entry.before;
-      }
-    }
-    throw;
-  }
+  const PoolVector<NodePtr> also = waiting_nodes();
+  targets.insert(targets.end(), also.begin(), also.end());
+  TakenWaiting taken;
+  evaluate(targets, how, assignments, record);
+  taken.computed();
 }
 
 }  // namespace
@@ -320,8 +303,24 @@ void spend(Node& node) {
   node.inputs.clear();
 }
 
-bool something_waits() {
-  return !waiting.empty();
+PoolVector<NodePtr> waiting_nodes() {
+  PoolVector<NodePtr> nodes;
+  for (const Waiting& entry : waiting) {
+    if (const auto handle = entry.handle.lock(); handle != nullptr) {
+      nodes.push_back(handle->node);
+    }
+  }
+  return nodes;
+}
+
+TakenWaiting::TakenWaiting() : taken_(std::exchange(waiting, {})) {}
+
+TakenWaiting::~TakenWaiting() {
+  for (Waiting& entry : taken_) {
+    if (const auto handle = entry.handle.lock(); handle != nullptr && !handle->node->has_value()) {
+      handle->node = std::move(entry.before);
+    }
+  }
 }
 
 void assign_all(const std::vector<std::pair<Tensor, Tensor>>& handles_and_values) {

@@ -20,51 +20,77 @@ bool is_end(const Node& node) {
   return node.has_value() && (node.is_leaf() || node.inputs.empty());
 }
 
-/// A handle to each node that a run for `root` would look at, inputs first; nothing where one of them makes the graph
-/// unfit. Numbers the nodes.
-std::optional<NodePlaces> places_of(const NodePtr& root) {
+/// Handles to the nodes that runs for some values would look at, inputs first. Numbers the nodes.
+class Places {
+ public:
+  /// Nodes that gradients of `own` wait for are no hindrance.
+  explicit Places(const PendingGradients* own) : own_(own) { order_.reserve(64); }
+
+  /// A node whose inputs are there already.
+  void push_back(const NodePtr* place) {
+    (*place)->visit = visit_;
+    (*place)->index = static_cast<int>(order_.size());
+    order_.push_back(place);
+  }
+
+  /// False where a node makes the graph unfit.
+  bool add(const NodePtr& root) {
+    if (root->visit == visit_) {
+      return true;
+    }
+    PoolVector<Frame> stack;
+    stack.reserve(64);
+    const auto enter = [&](const NodePtr& place) {
+      place->visit = visit_;
+      stack.push_back({&place, 0});
+      return fits(*place);
+    };
+    if (!enter(root)) {
+      return false;
+    }
+    while (!stack.empty()) {
+      Frame& frame = stack.back();
+      const Node& node = **frame.place;
+      if (!is_end(node) && frame.next < node.inputs.size()) {
+        const NodePtr& input = node.inputs[frame.next++];
+        if (input->visit != visit_ && !enter(input)) {
+          return false;
+        }
+        continue;
+      }
+      push_back(frame.place);
+      stack.pop_back();
+    }
+    return true;
+  }
+
+  NodePlaces take() { return std::move(order_); }
+
+ private:
+  struct Frame {
+    const NodePtr* place;
+    std::size_t next;
+  };
+
   // Other devices' values come by another plan, and the rule of a user's own op may give something else each time.
-  const auto fits = [](const Node& node) {
-    if (node.awaited_by != nullptr) {
+  bool fits(const Node& node) const {
+    if (node.awaited_by != nullptr && node.awaited_by != own_) {
       return false;
     }
     if (is_end(node)) {
       return node.is_leaf() || !node.spent;
     }
     return node.op != nullptr && !node.spent && node.op != &to_device_op && node.op->family != Family::custom;
-  };
-  struct Frame {
-    const NodePtr* place;
-    std::size_t next;
-  };
-  const std::uint64_t visit = next_visit();
-  NodePlaces order;
-  PoolVector<Frame> stack;
-  order.reserve(64);
-  stack.reserve(64);
-  const auto enter = [&](const NodePtr& place) {
-    place->visit = visit;
-    stack.push_back({&place, 0});
-    return fits(*place);
-  };
-  if (!enter(root)) {
-    return std::nullopt;
   }
-  while (!stack.empty()) {
-    Frame& frame = stack.back();
-    Node& node = **frame.place;
-    if (!is_end(node) && frame.next < node.inputs.size()) {
-      const NodePtr& input = node.inputs[frame.next++];
-      if (input->visit != visit && !enter(input)) {
-        return std::nullopt;
-      }
-      continue;
-    }
-    node.index = static_cast<int>(order.size());
-    order.push_back(frame.place);
-    stack.pop_back();
-  }
-  return order;
+
+  const PendingGradients* own_;
+  std::uint64_t visit_ = next_visit();
+  NodePlaces order_;
+};
+
+std::optional<NodePlaces> places_of(const NodePtr& root) {
+  Places places(nullptr);
+  return places.add(root) ? std::optional(places.take()) : std::nullopt;
 }
 
 /// Whether something watches what is done, or makes it differ from what it is elsewhere.
@@ -208,6 +234,16 @@ void PendingGradients::build() {
       handle->pending.reset();  // of this, the last one may be the end
     }
   }
+}
+
+std::optional<NodePlaces> places_with(const PendingGradients& pending, std::span<const NodePtr> targets) {
+  Places places(&pending);
+  for (const NodePtr* place : pending.nodes()) {
+    places.push_back(place);
+  }
+  const bool fit =
+      std::all_of(targets.begin(), targets.end(), [&](const NodePtr& target) { return places.add(target); });
+  return fit ? std::optional(places.take()) : std::nullopt;
 }
 
 std::optional<std::vector<Tensor>> pending_gradients(const Tensor& output, const std::vector<Tensor>& inputs) {

@@ -101,6 +101,10 @@ class PendingGradients {
   PoolVector<GradientsTransform> transforms_;
 };
 
+/// The nodes of `pending`, and after them those that a run for `targets` needs besides; nothing where one of these
+/// makes the graph unfit. Numbers them all.
+std::optional<NodePlaces> places_with(const PendingGradients& pending, std::span<const NodePtr> targets);
+
 /// Handles for gradients of a graph like one that remember_gradients() was told of; else nothing.
 std::optional<std::vector<Tensor>> pending_gradients(const Tensor& output, const std::vector<Tensor>& inputs);
 /// gradients() has built these. Few of the last ones are remembered, by this thread.

@@ -5,6 +5,7 @@
 #include <twingrad/graph/plan_cache.h>
 
 #include <cstddef>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -24,7 +25,27 @@ void assign_all(const std::vector<std::pair<Tensor, Tensor>>& handles_and_values
 /// What a step leaves of a node that it computed and that is still held.
 void spend(Node& node);
 
-/// Whether the next evaluation on this thread has to compute what assign_later() was given.
-bool something_waits();
+/// A handle that assign_later() gave a value that no plan has run yet, and what it named before.
+struct Waiting {
+  std::weak_ptr<detail::TensorImpl> handle;
+  NodePtr before;
+};
+
+/// What the next evaluation on this thread has to compute, too.
+PoolVector<NodePtr> waiting_nodes();
+
+/// Takes what waits over. Unless that has been computed when this ends, the handles go back to what they named: one bad
+/// batch must neither spoil running statistics nor stop every later evaluation.
+class TakenWaiting {
+ public:
+  TakenWaiting();
+  TakenWaiting(const TakenWaiting&) = delete;
+  TakenWaiting& operator=(const TakenWaiting&) = delete;
+  ~TakenWaiting();
+  void computed() { taken_.clear(); }
+
+ private:
+  PoolVector<Waiting> taken_;
+};
 
 }  // namespace twingrad

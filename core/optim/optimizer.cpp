@@ -270,17 +270,17 @@ bool Optimizer::replay(const std::vector<Tensor>& gradients, const std::source_l
   if (replays_.empty()) {
     return false;
   }
-  const std::shared_ptr<PendingGradients> pending = pending_gradients_of_parameters(gradients);
+  std::shared_ptr<PendingGradients> pending = pending_gradients_of_parameters(gradients);
   if (pending == nullptr) {
     return false;
   }
+  const ComingStep step(std::move(pending), gradients);
   const auto found = std::ranges::find_if(replays_, [&](const auto& replay) {
     const auto one_step = [&](std::size_t slot) {
       return slots_[slot].steps == slots_[replay->literals[replay->literals_of[slot]].slot].steps;
     };
     return replay->where.line() == where.line() && replay->where.file_name() == where.file_name() &&
-           replay->step->fits(*pending, gradients) &&
-           std::ranges::all_of(std::views::iota(std::size_t{0}, slots_.size()), one_step);
+           replay->step->fits(step) && std::ranges::all_of(std::views::iota(std::size_t{0}, slots_.size()), one_step);
   });
   if (found == replays_.end()) {
     return false;
@@ -292,7 +292,7 @@ bool Optimizer::replay(const std::vector<Tensor>& gradients, const std::source_l
   std::rotate(replays_.begin(), found, found + 1);
   const std::shared_ptr<Replay> replay = replays_.front();
   rewrite(replay->literals);
-  replay->step->run(*pending, gradients);
+  replay->step->run(step);
   for (Slot& slot : slots_) {
     ++slot.steps;
   }
@@ -302,8 +302,7 @@ bool Optimizer::replay(const std::vector<Tensor>& gradients, const std::source_l
 // The gradients when all are pending, of what the parameters still are, and held by nobody else but the parameters.
 std::shared_ptr<PendingGradients> Optimizer::pending_gradients_of_parameters(
     const std::vector<Tensor>& gradients) const {
-  if (gradients.size() != slots_.size() || CaptureScope::active() != nullptr || AutocastScope::active() != nullptr ||
-      something_waits()) {
+  if (gradients.size() != slots_.size() || CaptureScope::active() != nullptr || AutocastScope::active() != nullptr) {
     return nullptr;
   }
   std::shared_ptr<PendingGradients> pending = pending_of(gradients);
@@ -325,8 +324,10 @@ std::shared_ptr<PendingGradients> Optimizer::pending_gradients_of_parameters(
 
 void Optimizer::take_updates(std::vector<Tensor> gradients, const std::source_location& where) {
   std::optional<StepReplay::Recording> recording;
-  if (const auto pending = pending_gradients_of_parameters(gradients); pending != nullptr) {
-    recording.emplace(*pending, gradients);
+  if (auto pending = pending_gradients_of_parameters(gradients); pending != nullptr) {
+    if (const ComingStep step(std::move(pending), gradients); step.fit()) {
+      recording.emplace(step);
+    }
   }
   check_gradients(gradients);
   prepare_buffers();

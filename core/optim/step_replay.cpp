@@ -2,6 +2,7 @@
 #include <twingrad/optim/step_replay.h>
 
 #include <algorithm>
+#include <span>
 #include <unordered_map>
 
 namespace twingrad::optim {
@@ -36,12 +37,27 @@ bool lies_alike(const Node& a, const Node& b) {
 
 }  // namespace
 
-StepReplay::Recording::Recording(const PendingGradients& pending, const std::vector<Tensor>& gradients)
-    : pattern_(pending.pattern()), transforms_(pending.transforms()) {
-  for (const Tensor& gradient : gradients) {
+ComingStep::ComingStep(std::shared_ptr<PendingGradients> pending, const std::vector<Tensor>& gradients)
+    : pending_(std::move(pending)), gradients_(gradients), waiting_(waiting_nodes()) {
+  if (waiting_.empty()) {
+    return;
+  }
+  std::optional<NodePlaces> places = places_with(*pending_, waiting_);
+  fit_ = places.has_value();
+  if (fit_) {
+    with_waiting_ = *std::move(places);
+  }
+}
+
+StepReplay::Recording::Recording(const ComingStep& step)
+    : pattern_(step.pending().pattern()), transforms_(step.pending().transforms()) {
+  if (step.something_waits()) {
+    waiting_.emplace(step.nodes(), std::span<const Tensor>());
+  }
+  for (const Tensor& gradient : step.gradients()) {
     gradients_.push_back({gradient.impl()->position, gradient.impl().use_count() > 1, nullptr});
   }
-  for (const NodePtr* place : pending.nodes()) {
+  for (const NodePtr* place : step.nodes()) {
     forward_.push_back(place->get());
   }
 }
@@ -131,6 +147,7 @@ std::shared_ptr<StepReplay> StepReplay::of(Recording recording, StepRun ran) {
     node->inputs.clear();
   }
   replay->pattern_ = std::move(recording.pattern_);
+  replay->waiting_ = std::move(recording.waiting_);
   replay->transforms_ = std::move(recording.transforms_);
   replay->gradients_ = std::move(recording.gradients_);
   replay->plan_ = std::move(ran.plan);
@@ -139,20 +156,21 @@ std::shared_ptr<StepReplay> StepReplay::of(Recording recording, StepRun ran) {
   return replay;
 }
 
-bool StepReplay::fits(const PendingGradients& pending, const std::vector<Tensor>& gradients) const {
+bool StepReplay::fits(const ComingStep& step) const {
   const auto is_same = [](const Held& before, const Tensor& now) {
     return before.position == now.impl()->position && before.kept == (now.impl().use_count() > 1);
   };
-  return pending.pattern() == pattern_ && execution() == graph_.mode && fusion() == graph_.fuse &&
-         std::ranges::equal(transforms_, pending.transforms()) && std::ranges::equal(gradients_, gradients, is_same) &&
-         fits_forward(pending) && fits_buffers();
+  return step.fit() && step.pending().pattern() == pattern_ && execution() == graph_.mode && fusion() == graph_.fuse &&
+         step.something_waits() == waiting_.has_value() && (!waiting_ || waiting_->fits(step.nodes(), {})) &&
+         std::ranges::equal(transforms_, step.pending().transforms()) &&
+         std::ranges::equal(gradients_, step.gradients(), is_same) && fits_forward(step) && fits_buffers();
 }
 
-bool StepReplay::fits_forward(const PendingGradients& pending) const {
+bool StepReplay::fits_forward(const ComingStep& step) const {
   for (const Forward& item : forward_) {
-    const NodePtr& place = *pending.nodes()[item.index];
+    const NodePtr& place = *step.nodes()[item.index];
     const Node& node = *place;
-    const long references = place.use_count() - (&place == &pending.root() ? 1 : 0);
+    const long references = place.use_count() - (&place == &step.pending().root() ? 1 : 0);
     const bool referenced = references > item.explained;
     if (!node.has_value()) {
       if (referenced != (graph_.keep[item.position] != 0)) {
@@ -178,16 +196,18 @@ bool StepReplay::fits_buffers() const {
   });
 }
 
-void StepReplay::run(PendingGradients& pending, const std::vector<Tensor>& gradients) {
+void StepReplay::run(const ComingStep& step) {
   for (const Forward& item : forward_) {
-    graph_.nodes[item.position] = pending.nodes()[item.index]->get();
+    graph_.nodes[item.position] = step.nodes()[item.index]->get();
   }
   for (const Read& read : reads_) {
     graph_.nodes[read.position] = assigned_[read.handle].handle.node().get();
   }
+  TakenWaiting waiting;
   run_plan(*plan_.plan, graph_);
-  pending.let_go();
-  take_results(gradients);
+  waiting.computed();
+  step.pending().let_go();
+  take_results(step.gradients());
   for (const Forward& item : forward_) {
     if (graph_.keep[item.position] != 0) {
       spend(*graph_.nodes[item.position]);
