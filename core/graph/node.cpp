@@ -209,7 +209,7 @@ Tensor leaf_from_host(const void* data, const Shape& shape, Dtype dtype, Device 
 }
 
 Tensor apply(const Op& op, std::span<const Operand> operands, const Attributes& attributes) {
-  std::vector<Operand> cast_operands;
+  PoolVector<Operand> cast_operands;
   if (AutocastScope::active() != nullptr) {
     cast_operands = autocast(op.family, operands);
     operands = cast_operands;

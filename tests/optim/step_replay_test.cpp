@@ -309,8 +309,8 @@ TEST_P(StepReplayTest, AMovedOptimizerGoesOn) {
 }
 
 TEST_P(StepReplayTest, AStepThatFailsChangesNothing) {
-  if (device().kind() == DeviceKind::cuda) {
-    GTEST_SKIP() << "a GPU finds the label when it is waited for";
+  if (device().kind() != DeviceKind::cpu) {
+    GTEST_SKIP() << "such a device finds the label when it is waited for";
   }
   const auto messages = [&](bool looks) {
     Training run(device());
