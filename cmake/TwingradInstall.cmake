@@ -9,7 +9,7 @@ install(DIRECTORY core/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/twingrad FILES_M
         PATTERN graph EXCLUDE
         PATTERN ops EXCLUDE
         REGEX "/data/(csv_scanner|host_random|text)\\.h$" EXCLUDE
-        REGEX "/optim/rules\\.h$" EXCLUDE
+        REGEX "/optim/(rules|step_replay)\\.h$" EXCLUDE
         REGEX "/check/(compare_pieces|faults_list|graph_layout|graph_layout_lane|lanes|op_case_maker|reference_interpreter|reference_pieces|reference_sources|report_style|score_cases|score_model|subject|tracked_lanes)\\.h$" EXCLUDE)
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(EXPORT twingradTargets NAMESPACE twingrad:: DESTINATION ${package_dir})

@@ -2,6 +2,7 @@
 #include <twingrad/error.h>
 #include <twingrad/graph/runtime.h>
 
+#include <atomic>
 #include <charconv>
 #include <map>
 #include <utility>
@@ -97,7 +98,12 @@ bool Device::available() const {
 }
 
 DeviceRuntime& runtime(Device device) {
-  // The CPU is asked for with every node that runs; the lookup of the others is a lock and a small map.
+  // The CPU is asked for with every block of memory; the lookup of the others is a lock and a small map.
+  static std::atomic<DeviceRuntime*> cpu{nullptr};
+  const bool is_cpu = device == Device::cpu();
+  if (DeviceRuntime* const known = is_cpu ? cpu.load(std::memory_order_acquire) : nullptr; known != nullptr) {
+    return *known;
+  }
   Registry& all = registry();
   const std::lock_guard lock(all.mutex);
   auto& entry = all.runtimes[{device.kind(), device.index()}];
@@ -113,6 +119,9 @@ DeviceRuntime& runtime(Device device) {
       }
       throw DeviceError("no device " + device.name() + ": " + what_is_there());
     }
+  }
+  if (is_cpu) {
+    cpu.store(entry.get(), std::memory_order_release);
   }
   return *entry;
 }

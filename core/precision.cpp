@@ -129,8 +129,8 @@ Tensor widened(const Tensor& x) {
   return innermost != nullptr && is_half(x.dtype()) ? innermost->cast_once(x, Dtype::f32) : x;
 }
 
-std::vector<Operand> autocast(Family family, std::span<const Operand> operands) {
-  std::vector<Operand> result(operands.begin(), operands.end());
+PoolVector<Operand> autocast(Family family, std::span<const Operand> operands) {
+  PoolVector<Operand> result(operands.begin(), operands.end());
   bool wide = false;
   switch (family) {
     case Family::reduce:

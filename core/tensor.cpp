@@ -2,11 +2,14 @@
 #include <twingrad/evaluate.h>
 #include <twingrad/graph/capture.h>
 #include <twingrad/graph/node.h>
+#include <twingrad/graph/pending_gradients.h>
 #include <twingrad/graph/runtime.h>
 #include <twingrad/ops.h>
 #include <twingrad/ops/rows.h>
 
+#include <array>
 #include <cstring>
+#include <span>
 #include <utility>
 
 namespace twingrad {
@@ -18,6 +21,9 @@ thread_local bool no_grad = false;
 Node& checked(const std::shared_ptr<detail::TensorImpl>& impl) {
   if (impl == nullptr) {
     throw ArgumentError("an undefined tensor has no value; give it one first");
+  }
+  if (impl->node == nullptr) {
+    impl->pending->build();
   }
   return *impl->node;
 }
@@ -50,6 +56,18 @@ Tensor leaf_of(const std::vector<T>& values, const Shape& shape, const TensorOpt
   return result;
 }
 
+// Copies a value that is there, without gaps and not empty, to the host.
+void read_value(const Node& node, std::span<std::byte> bytes) {
+  if (node.buffer == nullptr) {
+    std::memcpy(bytes.data(), node.literal.data(), bytes.size());
+    return;
+  }
+  DeviceRuntime& state = runtime(node.device);
+  const std::lock_guard lock(state.mutex);
+  const std::size_t offset = static_cast<std::size_t>(node.offset) * size_of(node.dtype);
+  state.backend->copy_to_host(bytes.data(), static_cast<const std::byte*>(node.buffer->data) + offset, bytes.size());
+}
+
 // The bytes of a tensor's value in row-major order.
 std::vector<std::byte> host_bytes(const Tensor& tensor) {
   tensor.eval();
@@ -58,19 +76,21 @@ std::vector<std::byte> host_bytes(const Tensor& tensor) {
   if (bytes.empty()) {
     return bytes;
   }
-  if (node.buffer == nullptr) {
-    std::memcpy(bytes.data(), node.literal.data(), bytes.size());
-    return bytes;
-  }
-  const TensorView view{nullptr, node.dtype, node.shape, node.strides};
-  if (!view.contiguous()) {
+  if (node.buffer != nullptr && !TensorView{nullptr, node.dtype, node.shape, node.strides}.contiguous()) {
     return host_bytes(contiguous(tensor.detach()));
   }
-  DeviceRuntime& state = runtime(node.device);
-  const std::lock_guard lock(state.mutex);
-  const std::size_t offset = static_cast<std::size_t>(node.offset) * size_of(node.dtype);
-  state.backend->copy_to_host(bytes.data(), static_cast<const std::byte*>(node.buffer->data) + offset, bytes.size());
+  read_value(node, bytes);
   return bytes;
+}
+
+// An element in memory as T.
+template <class T>
+T element_at(const std::byte* bytes, Dtype dtype) {
+  return visit(dtype, [&]<class U>(Type<U>) {
+    U element;
+    std::memcpy(&element, bytes, sizeof(U));
+    return static_cast<T>(static_cast<compute_t<U>>(element));
+  });
 }
 
 }  // namespace
@@ -97,7 +117,16 @@ bool NoGrad::active() {
   return no_grad;
 }
 
-Tensor::Tensor(NodePtr node) : impl_(std::make_shared<detail::TensorImpl>()) {
+ScopesPause::ScopesPause() : where_(std::exchange(outer_where, nullptr)), no_grad_(std::exchange(no_grad, false)) {}
+ScopesPause::~ScopesPause() {
+  outer_where = where_;
+  no_grad = no_grad_;
+}
+bool ScopesPause::any_scope() {
+  return outer_where != nullptr || no_grad;
+}
+
+Tensor::Tensor(NodePtr node) : impl_(std::allocate_shared<detail::TensorImpl>(PoolAllocator<detail::TensorImpl>())) {
   if (node->owner.expired()) {
     node->owner = impl_;
   }
@@ -133,6 +162,9 @@ Tensor& Tensor::requires_grad(bool on) {
     throw DtypeError("requires_grad: a tensor of " + std::string(name(node.dtype)) +
                      " has no gradient; use a floating-point dtype");
   }
+  if (node.awaited_by != nullptr) {
+    node.awaited_by->build();
+  }
   // What was computed from tensors without gradients is a leaf from here on: gradients do not go below.
   node.cut = node.op != nullptr;
   node.requires_grad = on;
@@ -157,7 +189,11 @@ double Tensor::item() const {
     throw ShapeError("item: the tensor of shape " + to_string(shape()) +
                      " does not hold exactly one element; reduce it, or use to_vector()");
   }
-  return to_vector<double>().front();
+  eval();
+  const Node& node = *this->node();
+  std::array<std::byte, 8> bytes{};
+  read_value(node, std::span(bytes).first(size_of(node.dtype)));
+  return element_at<double>(bytes.data(), node.dtype);
 }
 
 template <class T>

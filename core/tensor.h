@@ -9,6 +9,7 @@
 
 #include <twingrad/device.h>
 #include <twingrad/dtype.h>
+#include <twingrad/pool.h>
 #include <twingrad/shape.h>
 
 #include <concepts>
@@ -104,6 +105,18 @@ class Tensor {
  private:
   std::shared_ptr<detail::TensorImpl> impl_;
 };
+
+}  // namespace twingrad
+
+/// Every step makes lists of tensors (parameters, gradients, what gradient rules give): they come from the pool.
+template <>
+struct std::allocator<twingrad::Tensor> : twingrad::PoolAllocator<twingrad::Tensor> {
+  allocator() = default;
+  template <class U>
+  allocator(const std::allocator<U>&) noexcept {}  // NOLINT(google-explicit-constructor): as the original
+};
+
+namespace twingrad {
 
 /// A tensor from host data in row-major order. Throws ShapeError when the count does not match the shape.
 template <class T>

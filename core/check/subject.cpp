@@ -15,10 +15,9 @@ namespace {
 
 void mark_forward(Subject& subject, const Tensor& loss) {
   // Positions are noted first: walking the loss's graph renumbers the nodes.
-  std::vector<Node*> nodes = subject.graph.nodes;
+  const auto nodes = subject.graph.nodes;
   const NodePtr root = loss.node();
-  const std::vector<Node*> forward =
-      topological_order(std::span(&root, 1), [](const Node& n) { return n.has_value(); });
+  const auto forward = topological_order(std::span(&root, 1), [](const Node& n) { return n.has_value(); });
   subject.forward.assign(nodes.size(), 0);
   std::vector<const Node*> sorted(forward.begin(), forward.end());
   std::sort(sorted.begin(), sorted.end());

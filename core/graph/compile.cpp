@@ -51,7 +51,7 @@ void make_sole(const Handle& handle) {
   if (handle->node.use_count() == 1 && node.buffer.use_count() == 1) {
     return;
   }
-  auto copy = std::make_shared<Buffer>(node.device, node.buffer->bytes);
+  auto copy = make_buffer(node.device, node.buffer->bytes);
   if (copy->bytes != 0) {
     DeviceRuntime& state = runtime(node.device);
     const std::lock_guard lock(state.mutex);

@@ -1,8 +1,10 @@
 #include <twingrad/evaluate.h>
 #include <twingrad/graph/capture.h>
+#include <twingrad/graph/pending_gradients.h>
 #include <twingrad/graph/plan.h>
 #include <twingrad/graph/plan_cache.h>
 #include <twingrad/graph/runtime.h>
+#include <twingrad/graph/step_run.h>
 #include <twingrad/ops/rows.h>
 
 #include <algorithm>
@@ -16,12 +18,7 @@ std::atomic<Execution> execution_mode{Execution::planned};
 std::atomic<bool> fusion_enabled{true};
 std::atomic<bool> capture_enabled{true};
 
-// A handle that assign_later() gave a value that no plan has run yet, and what it named before.
-struct Waiting {
-  std::weak_ptr<detail::TensorImpl> handle;
-  NodePtr before;
-};
-thread_local std::vector<Waiting> waiting;
+thread_local PoolVector<Waiting> waiting;
 
 // Whether the run is an optimizer's step, which spends the graph and may write over old values.
 enum class Run : std::uint8_t { ask, step };
@@ -32,16 +29,26 @@ bool has_value(const Node& node) {
 
 }  // namespace
 
-std::vector<Node*> run_order(const std::vector<NodePtr>& targets) {
+PoolVector<Node*> run_order(std::span<const NodePtr> targets) {
   // Targets last: an update may write over a parameter once every other reader has been.
-  std::vector<NodePtr> inputs;
+  PoolVector<NodePtr> inputs;
   for (const NodePtr& target : targets) {
     if (!target->has_value()) {
       inputs.insert(inputs.end(), target->inputs.begin(), target->inputs.end());
     }
   }
   inputs.insert(inputs.end(), targets.begin(), targets.end());
-  std::vector<Node*> order = topological_order(inputs, has_value);
+  PoolVector<Node*> order = topological_order(inputs, has_value);
+  const auto is_awaited = [](const Node* node) { return node->awaited_by != nullptr; };
+  if (std::any_of(order.begin(), order.end(), is_awaited)) {
+    // A run may let go of inputs, and does keep what other nodes read.
+    for (const Node* node : order) {
+      if (node->awaited_by != nullptr) {
+        node->awaited_by->build();
+      }
+    }
+    order = topological_order(inputs, has_value);
+  }
   for (const Node* node : order) {
     if (node->spent && !node->has_value()) {
       throw ArgumentError(
@@ -58,7 +65,7 @@ namespace {
 
 // Where handles or other graphs still need a value, it is kept: they hold references that no edge of this graph
 // explains.
-Graph make_graph(const std::vector<NodePtr>& targets, std::vector<Node*> nodes, Run run,
+Graph make_graph(std::span<const NodePtr> targets, PoolVector<Node*> nodes, Run run,
                  const std::vector<std::pair<Tensor, Tensor>>& assignments) {
   Graph graph;
   graph.mode = execution_mode;
@@ -67,7 +74,7 @@ Graph make_graph(const std::vector<NodePtr>& targets, std::vector<Node*> nodes, 
   graph.device = targets.front()->device;
   graph.keep.assign(graph.nodes.size(), 0);
   graph.donated.assign(graph.nodes.size(), 0);
-  std::vector<long> expected(graph.nodes.size(), 0);
+  PoolVector<long> expected(graph.nodes.size(), 0);
   for (const Node* node : graph.nodes) {
     if (!node->has_value()) {
       for (const NodePtr& input : node->inputs) {
@@ -100,12 +107,26 @@ Graph make_graph(const std::vector<NodePtr>& targets, std::vector<Node*> nodes, 
   return graph;
 }
 
-void run(const Graph& graph) {
-  if (graph.mode == Execution::planned) {
-    run_plan(*plan_cache().find_or_make(graph), graph);
-  } else {
+void run(const Graph& graph, StepRun* record) {
+  if (graph.mode != Execution::planned) {
     run_plan(*make_plan(graph), graph);
+    return;
   }
+  const PlanCache::Found found = plan_cache().find_or_make(graph);
+  if (record != nullptr) {
+    ++record->plans;
+    record->graph = graph;
+    record->plan = found;
+    for (Node* node : graph.nodes) {
+      record->held.push_back(node->shared_from_this());
+      if (!node->has_value()) {
+        for (const NodePtr& input : node->inputs) {
+          record->edges.emplace_back(node->index, input->index);
+        }
+      }
+    }
+  }
+  run_plan(*found.plan, graph);
 }
 
 // Lets go of what the run used up. A step spends the graph; a mere question keeps what backward may need.
@@ -116,17 +137,16 @@ void release(const Graph& graph, Run run) {
     }
     Node& node = *graph.nodes[i];
     if (run == Run::step) {
-      node.spent = node.requires_grad && !node.cut;
-      node.inputs.clear();
+      spend(node);
     } else if (!node.requires_grad || node.cut) {
       node.inputs.clear();
     }
   }
 }
 
-void evaluate_on_one_device(const std::vector<NodePtr>& targets, Run how,
-                            const std::vector<std::pair<Tensor, Tensor>>& assignments) {
-  std::vector<NodePtr> wanted;
+void evaluate_on_one_device(std::span<const NodePtr> targets, Run how,
+                            const std::vector<std::pair<Tensor, Tensor>>& assignments, StepRun* record = nullptr) {
+  PoolVector<NodePtr> wanted;
   for (const NodePtr& target : targets) {
     if (!target->has_value()) {
       wanted.push_back(target);
@@ -135,9 +155,9 @@ void evaluate_on_one_device(const std::vector<NodePtr>& targets, Run how,
   if (wanted.empty()) {
     return;
   }
-  std::vector<Node*> nodes = run_order(wanted);
+  PoolVector<Node*> nodes = run_order(wanted);
   const Graph graph = make_graph(wanted, std::move(nodes), how, assignments);
-  run(graph);
+  run(graph, record);
   release(graph, how);
 }
 
@@ -145,7 +165,7 @@ void evaluate_on_one_device(const std::vector<NodePtr>& targets, Run how,
 // here.
 void transfer(Node& node) {
   const NodePtr source = node.inputs[0];
-  evaluate_on_one_device({source}, Run::ask, {});
+  evaluate_on_one_device(std::span(&source, 1), Run::ask, {});
   Tensor flat = Tensor(source).detach();
   if (source->buffer != nullptr && !TensorView{nullptr, source->dtype, source->shape, source->strides}.contiguous()) {
     flat = contiguous(flat);
@@ -174,9 +194,9 @@ void transfer(Node& node) {
   }
 }
 
-void evaluate(const std::vector<NodePtr>& targets, Run how,
-              const std::vector<std::pair<Tensor, Tensor>>& assignments = {}) {
-  std::vector<NodePtr> transfers;
+void evaluate(std::span<const NodePtr> targets, Run how, const std::vector<std::pair<Tensor, Tensor>>& assignments,
+              StepRun* record) {
+  PoolVector<NodePtr> transfers;
   for (Node* node : topological_order(targets, has_value)) {
     if (!node->has_value() && node->op == &to_device_op) {
       transfers.push_back(node->shared_from_this());
@@ -187,20 +207,20 @@ void evaluate(const std::vector<NodePtr>& targets, Run how,
   }
   transfers.clear();
   // One plan a device; targets on several devices are asked for in turn.
-  std::vector<NodePtr> remaining = targets;
+  PoolVector<NodePtr> remaining(targets.begin(), targets.end());
   while (!remaining.empty()) {
     const Device device = remaining.front()->device;
     const auto other = std::stable_partition(remaining.begin(), remaining.end(),
                                              [&](const NodePtr& node) { return node->device == device; });
-    std::vector<NodePtr> rest(other, remaining.end());
+    PoolVector<NodePtr> rest(other, remaining.end());
     remaining.erase(other, remaining.end());
-    evaluate_on_one_device(remaining, how, assignments);
+    evaluate_on_one_device(remaining, how, assignments, record);
     remaining = std::move(rest);
   }
 }
 
-std::vector<NodePtr> nodes_of(const std::vector<Tensor>& tensors) {
-  std::vector<NodePtr> nodes;
+PoolVector<NodePtr> nodes_of(const std::vector<Tensor>& tensors) {
+  PoolVector<NodePtr> nodes;
   nodes.reserve(tensors.size());
   for (const Tensor& tensor : tensors) {
     nodes.push_back(tensor.node());
@@ -208,32 +228,20 @@ std::vector<NodePtr> nodes_of(const std::vector<Tensor>& tensors) {
   return nodes;
 }
 
-// Runs the targets together with what waits. When that fails, what waited is taken back: one bad batch must neither
-// spoil running statistics nor stop every later evaluation.
-void evaluate_with_waiting(std::vector<NodePtr> targets, Run how,
-                           const std::vector<std::pair<Tensor, Tensor>>& assignments = {}) {
-  const std::vector<Waiting> taken = std::exchange(waiting, {});
-  for (const Waiting& entry : taken) {
-    if (const auto impl = entry.handle.lock(); impl != nullptr) {
-      targets.push_back(impl->node);
-    }
-  }
-  try {
-    evaluate(targets, how, assignments);
-  } catch (...) {
-    for (const Waiting& entry : taken) {
-      if (const auto impl = entry.handle.lock(); impl != nullptr && !impl->node->has_value()) {
-        impl->node = entry.before;
-      }
-    }
-    throw;
-  }
+// Runs the targets together with what waits.
+void evaluate_with_waiting(PoolVector<NodePtr> targets, Run how,
+                           const std::vector<std::pair<Tensor, Tensor>>& assignments = {}, StepRun* record = nullptr) {
+  const PoolVector<NodePtr> also = waiting_nodes();
+  targets.insert(targets.end(), also.begin(), also.end());
+  TakenWaiting taken;
+  evaluate(targets, how, assignments, record);
+  taken.computed();
 }
 
 }  // namespace
 
 void eval(const std::vector<Tensor>& tensors) {
-  std::vector<NodePtr> targets = nodes_of(tensors);
+  PoolVector<NodePtr> targets = nodes_of(tensors);
   const bool ready = std::all_of(targets.begin(), targets.end(), [](const NodePtr& node) { return node->has_value(); });
   if (ready) {
     return;  // nothing runs, so nothing that waits runs along
@@ -279,7 +287,7 @@ void clear_plan_cache() {
 }
 
 Graph graph_of(const std::vector<Tensor>& tensors) {
-  std::vector<NodePtr> targets = nodes_of(tensors);
+  PoolVector<NodePtr> targets = nodes_of(tensors);
   std::erase_if(targets, [](const NodePtr& node) { return node->has_value(); });
   if (targets.empty()) {
     return {};
@@ -299,8 +307,37 @@ std::string describe_plan(const std::vector<Tensor>& tensors) {
   return to_string(cached != nullptr ? *cached : *make_plan(graph), graph);
 }
 
+void spend(Node& node) {
+  node.spent = node.requires_grad && !node.cut;
+  node.inputs.clear();
+}
+
+PoolVector<NodePtr> waiting_nodes() {
+  PoolVector<NodePtr> nodes;
+  for (const Waiting& entry : waiting) {
+    if (const auto handle = entry.handle.lock(); handle != nullptr) {
+      nodes.push_back(handle->node);
+    }
+  }
+  return nodes;
+}
+
+TakenWaiting::TakenWaiting() : taken_(std::exchange(waiting, {})) {}
+
+TakenWaiting::~TakenWaiting() {
+  for (Waiting& entry : taken_) {
+    if (const auto handle = entry.handle.lock(); handle != nullptr && !handle->node->has_value()) {
+      handle->node = std::move(entry.before);
+    }
+  }
+}
+
 void assign_all(const std::vector<std::pair<Tensor, Tensor>>& handles_and_values) {
-  std::vector<NodePtr> targets;
+  assign_all(handles_and_values, nullptr);
+}
+
+void assign_all(const std::vector<std::pair<Tensor, Tensor>>& handles_and_values, StepRun* record) {
+  PoolVector<NodePtr> targets;
   for (const auto& [handle, value] : handles_and_values) {
     const NodePtr& before = handle.node();
     const NodePtr& after = value.node();
@@ -323,7 +360,7 @@ void assign_all(const std::vector<std::pair<Tensor, Tensor>>& handles_and_values
   for (const NodePtr& target : targets) {
     ready.push_back(static_cast<char>(target->has_value()));
   }
-  evaluate_with_waiting(targets, Run::step, handles_and_values);
+  evaluate_with_waiting(targets, Run::step, handles_and_values, record);
   for (std::size_t i = 0; i < targets.size(); ++i) {
     const NodePtr after = ready[i] != 0 ? leaf_with_value(*targets[i]) : targets[i];
     after->spent = false;

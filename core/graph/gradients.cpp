@@ -1,6 +1,7 @@
 #include <twingrad/autograd.h>
 #include <twingrad/graph/capture.h>
 #include <twingrad/graph/node.h>
+#include <twingrad/graph/pending_gradients.h>
 #include <twingrad/ops.h>
 #include <twingrad/precision.h>
 
@@ -22,7 +23,7 @@ class Reverse {
     cotangents_.back() = cotangent;
   }
 
-  const std::vector<Node*>& order() const { return order_; }
+  const PoolVector<Node*>& order() const { return order_; }
 
   void mark(const Node& node) {
     if (contains(node)) {
@@ -118,8 +119,8 @@ class Reverse {
     sum = sum.defined() ? add(sum, gradient) : gradient;
   }
 
-  std::vector<Node*> order_;
-  std::vector<char> needed_;
+  PoolVector<Node*> order_;
+  PoolVector<char> needed_;
   std::vector<Tensor> cotangents_;
   std::unordered_map<std::size_t, bool> wanted_;
 };
@@ -153,8 +154,18 @@ Tensor start_cotangent(const Tensor& output, const Tensor& given, std::string_vi
 
 std::vector<Tensor> gradients(const Tensor& output, const std::vector<Tensor>& inputs, GradientsOptions options,
                               std::source_location where) {
+  const bool usual = !options.cotangent.defined() && !options.allow_unused;
+  if (usual && output.defined()) {
+    if (auto pending = pending_gradients(output, inputs)) {
+      return *std::move(pending);
+    }
+  }
   where = WhereScope::current(where);
-  Reverse reverse(output, start_cotangent(output, options.cotangent, "gradients", where));
+  const Tensor cotangent = start_cotangent(output, options.cotangent, "gradients", where);
+  for (const Tensor& input : inputs) {
+    input.node();  // builds one that is pending itself, before this graph is numbered
+  }
+  Reverse reverse(output, cotangent);
   for (const Tensor& input : inputs) {
     reverse.mark(*input.node());
   }
@@ -180,12 +191,33 @@ std::vector<Tensor> gradients(const Tensor& output, const std::vector<Tensor>& i
       capture->gradients.emplace_back(inputs[i], results[i]);
     }
   }
+  if (usual) {
+    remember_gradients(output, inputs);
+  }
+  return results;
+}
+
+std::vector<Tensor> built_gradients(const NodePtr& output, std::span<const NodePtr> inputs) {
+  const Tensor of(output);
+  Reverse reverse(of, ones(of.shape(), {.dtype = of.dtype(), .device = of.device()}));
+  for (const NodePtr& input : inputs) {
+    reverse.mark(*input);
+  }
+  reverse.run();
+  std::vector<Tensor> results;
+  for (const NodePtr& input : inputs) {
+    results.push_back(reverse.cotangent(*input));
+  }
   return results;
 }
 
 void Tensor::backward(std::source_location where) const {
+  if (defined() && pending_backward(*this)) {
+    return;
+  }
   where = WhereScope::current(where);
-  Reverse reverse(*this, start_cotangent(*this, Tensor(), "backward", where));
+  const Tensor cotangent = start_cotangent(*this, Tensor(), "backward", where);
+  Reverse reverse(*this, cotangent);
   std::vector<std::shared_ptr<detail::TensorImpl>> receivers;
   for (const Node* node : reverse.order()) {
     const auto owner = node->owner.lock();
@@ -198,6 +230,19 @@ void Tensor::backward(std::source_location where) const {
     throw ArgumentError("backward at " + to_string(where) +
                         ": no leaf requires gradients; mark parameters with requires_grad(true) before they are used");
   }
+  bool all_new = true;
+  bool renumbered = false;
+  for (const auto& receiver : receivers) {
+    if (receiver->grad.defined()) {
+      all_new = false;
+      renumbered = renumbered || receiver->grad.impl()->node == nullptr;
+      receiver->grad.node();  // builds one that is pending
+    }
+  }
+  if (renumbered) {
+    backward(where);
+    return;
+  }
   reverse.run();
   for (const auto& receiver : receivers) {
     const Tensor gradient = reverse.cotangent(*receiver->node);
@@ -207,6 +252,9 @@ void Tensor::backward(std::source_location where) const {
         capture->with_grad.emplace_back(receiver);
       }
     }
+  }
+  if (all_new) {
+    remember_backward(*this);
   }
 }
 

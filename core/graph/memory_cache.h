@@ -4,12 +4,15 @@
 #pragma once
 
 #include <twingrad/backend.h>
+#include <twingrad/pool.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace twingrad {
@@ -32,13 +35,15 @@ class MemoryCache {
   void reset_peak() { stats_.peak = stats_.live; }
 
  private:
-  using FreeBlocks = std::multimap<std::size_t, void*>;
+  template <class Key, class Value>
+  using Entries = PoolAllocator<std::pair<const Key, Value>>;
+  using FreeBlocks = std::multimap<std::size_t, void*, std::less<>, Entries<std::size_t, void*>>;
   FreeBlocks::const_iterator find_free(const void* memory, std::size_t wanted) const;
   [[noreturn]] void throw_out_of_memory(std::size_t bytes, std::string_view device_name) const;
 
   Backend& backend_;
   FreeBlocks free_;  ///< of one size, the one that was released last comes first: a loop finds the same blocks again
-  std::unordered_map<void*, std::size_t> live_;
+  std::unordered_map<void*, std::size_t, std::hash<void*>, std::equal_to<>, Entries<void*, std::size_t>> live_;
   MemoryStats stats_;
   std::uint64_t returns_ = 0;
 };

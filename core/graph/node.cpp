@@ -39,37 +39,40 @@ void store(double value, Dtype dtype, std::byte* target) {
   });
 }
 
-Tensor make_literal(std::size_t bytes, const Shape& shape, Dtype dtype, Device device) {
+NodePtr make_literal(std::size_t bytes, const Shape& shape, Dtype dtype, Device device) {
   if (bytes > max_literal_bytes || bytes == 0) {
     throw ArgumentError("a literal holds 1 to 64 bytes, not " + std::to_string(bytes));
   }
-  auto node = std::make_shared<Node>();
+  NodePtr node = make_node();
   node->shape = shape;
   node->dtype = dtype;
   node->device = device;
   node->strides = contiguous_strides(shape);
   node->literal_bytes = static_cast<std::uint8_t>(bytes);
-  return Tensor(std::move(node));
+  return node;
 }
 
-std::shared_ptr<Node> make_use(const Op& op, std::span<const Tensor> inputs, Attributes attributes, TensorType type,
-                               Device device, const std::source_location& where) {
-  auto node = std::make_shared<Node>();
-  node->op = &op;
-  node->attributes = attributes;
-  node->shape = type.shape;
-  node->dtype = type.dtype;
-  node->device = device;
-  node->where = WhereScope::current(where);
-  node->inputs.reserve(inputs.size());
-  // gradients() takes inputs that are not marked, too, so a missing mark alone would not stop it.
-  node->cut = NoGrad::active();
-  const bool record = !node->cut && !op.constant && is_floating(type.dtype);
-  for (const Tensor& input : inputs) {
-    node->inputs.push_back(input.node());
-    node->requires_grad = node->requires_grad || (record && input.node()->requires_grad);
-  }
+NodePtr scalar_literal(double value, Dtype dtype, Device device) {
+  NodePtr node = make_literal(size_of(dtype), Shape{}, dtype, device);
+  store(value, dtype, node->literal.data());
   return node;
+}
+
+// Makes a node that has its inputs a use of `op`.
+void set_use(Node& node, const Op& op, const Attributes& attributes, const TensorType& type, Device device,
+             const std::source_location& where) {
+  node.op = &op;
+  node.attributes = attributes;
+  node.shape = type.shape;
+  node.dtype = type.dtype;
+  node.device = device;
+  node.where = where;
+  // gradients() takes inputs that are not marked, too, so a missing mark alone would not stop it.
+  node.cut = NoGrad::active();
+  if (!node.cut && !op.constant && is_floating(type.dtype)) {
+    node.requires_grad =
+        std::any_of(node.inputs.begin(), node.inputs.end(), [](const NodePtr& input) { return input->requires_grad; });
+  }
 }
 
 // Rethrows an error of a shape rule with the use in front, keeping its type.
@@ -105,9 +108,17 @@ Buffer::~Buffer() {
   }
 }
 
+std::shared_ptr<Buffer> make_buffer(Device device, std::size_t bytes, const void* preferred) {
+  return std::allocate_shared<Buffer>(PoolAllocator<Buffer>(), device, bytes, preferred);
+}
+
+NodePtr make_node() {
+  return std::allocate_shared<Node>(PoolAllocator<Node>());
+}
+
 Node::~Node() {
   // Takes over the inputs of every node that dies with this one, so that destructors never nest.
-  std::vector<NodePtr> dying = std::move(inputs);
+  PoolVector<NodePtr> dying = std::move(inputs);
   while (!dying.empty()) {
     NodePtr node = std::move(dying.back());
     dying.pop_back();
@@ -135,7 +146,8 @@ std::string describe_use(const Op& op, std::span<const TensorType> inputs, const
 
 Tensor literal(std::span<const double> values, Dtype dtype, Device device) {
   const std::size_t size = size_of(dtype);
-  Tensor result = make_literal(values.size() * size, Shape{static_cast<std::int64_t>(values.size())}, dtype, device);
+  const Tensor result(
+      make_literal(values.size() * size, Shape{static_cast<std::int64_t>(values.size())}, dtype, device));
   write_literal(*result.node(), values);
   return result;
 }
@@ -148,20 +160,18 @@ void write_literal(Node& node, std::span<const double> values) {
 }
 
 Tensor literal_scalar(double value, Dtype dtype, Device device) {
-  Tensor result = make_literal(size_of(dtype), Shape{}, dtype, device);
-  store(value, dtype, result.node()->literal.data());
-  return result;
+  return Tensor(scalar_literal(value, dtype, device));
 }
 
 Tensor literal_integers(std::span<const std::int64_t> values, Device device) {
-  Tensor result =
-      make_literal(values.size_bytes(), Shape{static_cast<std::int64_t>(values.size())}, Dtype::i64, device);
+  const Tensor result(
+      make_literal(values.size_bytes(), Shape{static_cast<std::int64_t>(values.size())}, Dtype::i64, device));
   std::memcpy(result.node()->literal.data(), values.data(), values.size_bytes());
   return result;
 }
 
 NodePtr leaf_with_value(const Node& source) {
-  auto node = std::make_shared<Node>();
+  NodePtr node = make_node();
   node->shape = source.shape;
   node->dtype = source.dtype;
   node->device = source.device;
@@ -175,8 +185,8 @@ NodePtr leaf_with_value(const Node& source) {
 }
 
 void rebind(const std::shared_ptr<detail::TensorImpl>& handle, NodePtr fresh) {
-  const Node& before = *handle->node;
-  fresh->label = before.label;
+  Node& before = *handle->node;
+  fresh->label = handle->node.use_count() == 1 ? std::move(before.label) : before.label;
   fresh->requires_grad = before.requires_grad && before.is_leaf();
   fresh->cut = true;
   fresh->owner = handle;
@@ -184,12 +194,12 @@ void rebind(const std::shared_ptr<detail::TensorImpl>& handle, NodePtr fresh) {
 }
 
 Tensor leaf_from_host(const void* data, const Shape& shape, Dtype dtype, Device device) {
-  auto node = std::make_shared<Node>();
+  NodePtr node = make_node();
   node->shape = shape;
   node->dtype = dtype;
   node->device = device;
   node->strides = contiguous_strides(shape);
-  node->buffer = std::make_shared<Buffer>(device, node->bytes());
+  node->buffer = make_buffer(device, node->bytes());
   if (node->buffer->bytes != 0) {
     DeviceRuntime& state = runtime(device);
     const std::lock_guard lock(state.mutex);
@@ -198,8 +208,8 @@ Tensor leaf_from_host(const void* data, const Shape& shape, Dtype dtype, Device 
   return Tensor(std::move(node));
 }
 
-Tensor apply(const Op& op, std::span<const Operand> operands, Attributes attributes) {
-  std::vector<Operand> cast_operands;
+Tensor apply(const Op& op, std::span<const Operand> operands, const Attributes& attributes) {
+  PoolVector<Operand> cast_operands;
   if (AutocastScope::active() != nullptr) {
     cast_operands = autocast(op.family, operands);
     operands = cast_operands;
@@ -223,31 +233,32 @@ Tensor apply(const Op& op, std::span<const Operand> operands, Attributes attribu
   const Dtype dtype = reference == nullptr ? Dtype::f32 : reference->dtype();
   const Device device = reference == nullptr ? Device::cpu() : reference->device();
 
-  std::vector<Tensor> inputs;
-  std::vector<TensorType> types;
-  inputs.reserve(operands.size());
+  NodePtr node = make_node();
+  PoolVector<TensorType> types;
+  node->inputs.reserve(operands.size());
   types.reserve(operands.size());
   for (const Operand& operand : operands) {
     if (operand.is_number()) {
       try {
-        inputs.push_back(literal_scalar(operand.number(), dtype, device));
+        node->inputs.push_back(scalar_literal(operand.number(), dtype, device));
       } catch (const DtypeError& error) {
         throw DtypeError(std::string(op.name) + " at " + to_string(where) + ": " + error.what());
       }
     } else {
-      inputs.push_back(operand.tensor());
+      node->inputs.push_back(operand.tensor().node());
     }
-    types.push_back(inputs.back().node()->type());
+    types.push_back(node->inputs.back()->type());
   }
-  for (const Tensor& input : inputs) {
-    if (!(input.device() == device)) {
+  for (const NodePtr& input : node->inputs) {
+    if (!(input->device == device)) {
       throw DeviceError(describe_use(op, types, where) + "inputs are on " + device.name() + " and " +
-                        input.device().name() + "; copy one with to(Device)");
+                        input->device.name() + "; copy one with to(Device)");
     }
   }
   TensorType type;
   try {
-    if (static_cast<int>(inputs.size()) < op.min_inputs || static_cast<int>(inputs.size()) > op.max_inputs) {
+    const auto count = static_cast<int>(operands.size());
+    if (count < op.min_inputs || count > op.max_inputs) {
       throw ArgumentError("takes " + std::to_string(op.min_inputs) +
                           (op.max_inputs == op.min_inputs ? "" : " or more") + " inputs");
     }
@@ -255,12 +266,19 @@ Tensor apply(const Op& op, std::span<const Operand> operands, Attributes attribu
   } catch (const Error&) {
     rethrow_at(describe_use(op, types, where));
   }
-  return Tensor(make_use(op, inputs, std::move(attributes), type, device, where));
+  set_use(*node, op, attributes, type, device, where);
+  return Tensor(std::move(node));
 }
 
-Tensor apply_typed(const Op& op, std::vector<Tensor> inputs, Attributes attributes, TensorType type, Device device,
-                   const std::source_location& where) {
-  return Tensor(make_use(op, inputs, std::move(attributes), std::move(type), device, where));
+Tensor apply_typed(const Op& op, const std::vector<Tensor>& inputs, const Attributes& attributes,
+                   const TensorType& type, Device device, const std::source_location& where) {
+  NodePtr node = make_node();
+  node->inputs.reserve(inputs.size());
+  for (const Tensor& input : inputs) {
+    node->inputs.push_back(input.node());
+  }
+  set_use(*node, op, attributes, type, device, WhereScope::current(where));
+  return Tensor(std::move(node));
 }
 
 }  // namespace twingrad

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <twingrad/op.h>
+#include <twingrad/pool.h>
 #include <twingrad/tensor.h>
 
 #include <array>
@@ -28,11 +29,19 @@ struct Buffer {
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   ~Buffer();
+
+  static void* operator new(std::size_t size) { return pool_allocate(size); }
+  static void operator delete(void* memory, std::size_t size) noexcept { pool_release(memory, size); }
 };
+
+/// A buffer that values share. Throws as Buffer's constructor.
+std::shared_ptr<Buffer> make_buffer(Device device, std::size_t bytes, const void* preferred = nullptr);
 
 /// At most this many bytes of host data ride in a node itself (numbers, seeds, hyperparameters). A plan uploads all of
 /// its literals in one copy, so their values may change from step to step without a new plan.
 inline constexpr std::size_t max_literal_bytes = 64;
+
+class PendingGradients;
 
 struct Node : std::enable_shared_from_this<Node> {
   Node() = default;
@@ -43,7 +52,7 @@ struct Node : std::enable_shared_from_this<Node> {
 
   const Op* op = nullptr;  ///< nullptr for a leaf
   Attributes attributes;
-  std::vector<NodePtr> inputs;  ///< empty for a leaf, and once they are not needed any more
+  PoolVector<NodePtr> inputs;  ///< empty for a leaf, and once they are not needed any more
   Shape shape;
   Dtype dtype = Dtype::f32;
   Device device;
@@ -55,6 +64,9 @@ struct Node : std::enable_shared_from_this<Node> {
   /// The optimizer's step that ran this node changed what it was computed from.
   bool spent = false;
   std::weak_ptr<detail::TensorImpl> owner;  ///< the first handle; keeps a leaf's gradient
+
+  /// Gradients that were asked for, but not built yet: that needs the inputs, so it comes before they are let go of.
+  PendingGradients* awaited_by = nullptr;
 
   // The value, once computed: a window on a buffer, or a literal.
   std::shared_ptr<Buffer> buffer;
@@ -77,18 +89,23 @@ struct Node : std::enable_shared_from_this<Node> {
 
 namespace detail {
 struct TensorImpl {
-  NodePtr node;
+  NodePtr node;  ///< nullptr while the gradient that this handle names is pending
   Tensor grad;
   bool retain_grad = false;
+  std::shared_ptr<PendingGradients> pending;
+  std::size_t position = 0;  ///< among those
 };
 }  // namespace detail
+
+/// A node with nothing in it yet.
+NodePtr make_node();
 
 /// A number that no traversal has used before, for Node::visit.
 std::uint64_t next_visit();
 
 /// The nodes that `targets` need, inputs first, without recursion. Does not go below a node for which `stop` is true.
 template <class Stop>
-std::vector<Node*> topological_order(std::span<const NodePtr> targets, Stop stop);
+PoolVector<Node*> topological_order(std::span<const NodePtr> targets, Stop stop);
 
 /// A leaf with the value that `source` has, in the same memory.
 NodePtr leaf_with_value(const Node& source);
@@ -97,13 +114,13 @@ void rebind(const std::shared_ptr<detail::TensorImpl>& handle, NodePtr fresh);
 
 /// Adds a node for `op`: infers its type, checks the device, notes the source line. Errors get the op's name, the
 /// inputs' types and the line in front. Numbers among the operands take dtype and device of the tensors.
-Tensor apply(const Op& op, std::span<const Operand> operands, Attributes attributes = {});
-inline Tensor apply(const Op& op, std::initializer_list<Operand> operands, Attributes attributes = {}) {
-  return apply(op, std::span(operands.begin(), operands.size()), std::move(attributes));
+Tensor apply(const Op& op, std::span<const Operand> operands, const Attributes& attributes = {});
+inline Tensor apply(const Op& op, std::initializer_list<Operand> operands, const Attributes& attributes = {}) {
+  return apply(op, std::span(operands.begin(), operands.size()), attributes);
 }
 /// The same for an op without tensor inputs that decide device and dtype (arange, random): the caller gives the type.
-Tensor apply_typed(const Op& op, std::vector<Tensor> inputs, Attributes attributes, TensorType type, Device device,
-                   const std::source_location& where);
+Tensor apply_typed(const Op& op, const std::vector<Tensor>& inputs, const Attributes& attributes,
+                   const TensorType& type, Device device, const std::source_location& where);
 
 /// A leaf on `device` of host numbers that rides in the node; shape () for one, (n) for more. At most 8 of 8 bytes.
 Tensor literal(std::span<const double> values, Dtype dtype, Device device);
@@ -122,14 +139,16 @@ std::string describe_use(const Op& op, std::span<const TensorType> inputs, const
 // ---------------------------------------------------------------------------------------------------------------------
 
 template <class Stop>
-std::vector<Node*> topological_order(std::span<const NodePtr> targets, Stop stop) {
+PoolVector<Node*> topological_order(std::span<const NodePtr> targets, Stop stop) {
   const std::uint64_t visit = next_visit();
-  std::vector<Node*> order;
   struct Frame {
     Node* node;
     std::size_t next;
   };
-  std::vector<Frame> stack;
+  PoolVector<Node*> order;
+  PoolVector<Frame> stack;
+  order.reserve(64);
+  stack.reserve(64);
   for (const NodePtr& target : targets) {
     if (target->visit == visit) {
       continue;

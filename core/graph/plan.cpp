@@ -401,8 +401,8 @@ class Planner {
 
 }  // namespace
 
-std::vector<std::uint64_t> structure_key(const Graph& graph) {
-  std::vector<std::uint64_t> key;
+PoolVector<std::uint64_t> structure_key(const Graph& graph) {
+  PoolVector<std::uint64_t> key;
   key.reserve(graph.nodes.size() * 12);
   const auto add_dims = [&](const Dims& dims) {
     key.push_back(static_cast<std::uint64_t>(dims.size()));

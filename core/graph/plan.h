@@ -19,9 +19,9 @@ namespace twingrad {
 /// A graph to run on one device.
 struct Graph {
   Device device;
-  std::vector<Node*> nodes;   ///< inputs first, leaves included; node->index is the position here
-  std::vector<char> keep;     ///< per node: its value outlives the run
-  std::vector<char> donated;  ///< per node: a leaf whose memory the run may overwrite
+  PoolVector<Node*> nodes;   ///< inputs first, leaves included; node->index is the position here
+  PoolVector<char> keep;     ///< per node: its value outlives the run
+  PoolVector<char> donated;  ///< per node: a leaf whose memory the run may overwrite
   Execution mode = Execution::planned;
   bool fuse = false;  ///< whether the device may run several kernels as one
   /// Bytes from a leaf's buffer to its value beyond the node's own offset; empty: none anywhere.
@@ -93,10 +93,10 @@ struct Plan {
 
 /// The nodes that `targets` need in the order of a run, numbered: inputs first, what updates compute last. Throws
 /// ArgumentError when a value that is needed is gone.
-std::vector<Node*> run_order(const std::vector<NodePtr>& targets);
+PoolVector<Node*> run_order(std::span<const NodePtr> targets);
 
 /// The structure of `graph` as words; equal words, equal plans.
-std::vector<std::uint64_t> structure_key(const Graph& graph);
+PoolVector<std::uint64_t> structure_key(const Graph& graph);
 
 std::shared_ptr<Plan> make_plan(const Graph& graph);
 

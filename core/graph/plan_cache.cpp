@@ -7,7 +7,7 @@ namespace twingrad {
 namespace {
 
 // FNV-1a over words, with a final mix.
-std::uint64_t hash_of(const std::vector<std::uint64_t>& key) {
+std::uint64_t hash_of(const PoolVector<std::uint64_t>& key) {
   std::uint64_t hash = 0xcbf29ce484222325U;
   for (const std::uint64_t word : key) {
     hash = (hash ^ word) * 0x100000001b3U;
@@ -18,17 +18,17 @@ std::uint64_t hash_of(const std::vector<std::uint64_t>& key) {
 
 }  // namespace
 
-std::shared_ptr<Plan> PlanCache::find_or_make(const Graph& graph) {
-  std::vector<std::uint64_t> key = structure_key(graph);
+PlanCache::Found PlanCache::find_or_make(const Graph& graph) {
+  const PoolVector<std::uint64_t> key = structure_key(graph);
   const std::uint64_t hash = hash_of(key);
   {
     const std::lock_guard lock(mutex_);
     const auto [begin, end] = index_.equal_range(hash);
     for (auto it = begin; it != end; ++it) {
-      if (it->second->key == key) {
+      if (std::ranges::equal(it->second->key, key)) {
         entries_.splice(entries_.begin(), entries_, it->second);
         ++stats_.hits;
-        return it->second->plan;
+        return {hash, it->second->plan};
       }
     }
     ++stats_.misses;
@@ -36,15 +36,27 @@ std::shared_ptr<Plan> PlanCache::find_or_make(const Graph& graph) {
   std::shared_ptr<Plan> plan = make_plan(graph);
   const std::lock_guard lock(mutex_);
   if (limit_ > 0) {
-    entries_.push_front({hash, std::move(key), plan});
+    entries_.push_front({hash, {key.begin(), key.end()}, plan});
     index_.emplace(hash, entries_.begin());
     shrink_to(limit_);
   }
-  return plan;
+  return {hash, std::move(plan)};
+}
+
+bool PlanCache::use_again(const Found& found) {
+  const std::lock_guard lock(mutex_);
+  const auto [begin, end] = index_.equal_range(found.hash);
+  const auto it = std::find_if(begin, end, [&](const auto& item) { return item.second->plan == found.plan; });
+  if (it == end) {
+    return false;
+  }
+  entries_.splice(entries_.begin(), entries_, it->second);
+  ++stats_.hits;
+  return true;
 }
 
 std::shared_ptr<Plan> PlanCache::find(const Graph& graph) const {
-  const std::vector<std::uint64_t> key = structure_key(graph);
+  const PoolVector<std::uint64_t> key = structure_key(graph);
   const std::lock_guard lock(mutex_);
   const auto [begin, end] = index_.equal_range(hash_of(key));
   const auto it = std::find_if(begin, end, [&](const auto& item) { return item.second->key == key; });

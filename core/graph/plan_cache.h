@@ -13,8 +13,16 @@ namespace twingrad {
 
 class PlanCache {
  public:
+  /// A plan and the hash of the structure that it is of.
+  struct Found {
+    std::uint64_t hash = 0;
+    std::shared_ptr<Plan> plan;
+  };
+
   /// The plan of a graph with this structure, made now if there is none.
-  std::shared_ptr<Plan> find_or_make(const Graph& graph);
+  Found find_or_make(const Graph& graph);
+  /// Whether what find_or_make() gave is still kept; then it counts as found once more.
+  bool use_again(const Found& found);
 
   /// The plan of a graph with this structure if there is one, else nullptr; no use of it.
   std::shared_ptr<Plan> find(const Graph& graph) const;

@@ -104,7 +104,7 @@ class Lease {
       if (held && (chosen == nullptr || plan_.replays.is_copied(i) || owned->data == chosen->at(Replays::slots + i))) {
         continue;
       }
-      owned = std::make_shared<Buffer>(device, slot.bytes,
+      owned = make_buffer(device, slot.bytes,
                                        plan_.replays.is_copied(i) ? nullptr : wanted(Replays::slots + i, slot.bytes));
     }
   }
@@ -312,7 +312,7 @@ void run_plan(Plan& plan, const Graph& graph, PlanObserver* observer) {
     Node& node = *graph.nodes[static_cast<std::size_t>(kept.node)];
     node.buffer = plan.workspace.owned[static_cast<std::size_t>(kept.slot)];
     if (node.buffer == nullptr) {  // an empty tensor
-      node.buffer = std::make_shared<Buffer>(graph.device, 0);
+      node.buffer = make_buffer(graph.device, 0);
     }
     node.offset = kept.window.offset;
     node.strides = kept.window.strides;

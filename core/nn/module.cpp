@@ -70,11 +70,35 @@ NamedTensors Module::named_buffers() const {
   return result;
 }
 
-std::vector<Tensor> Module::parameters() const {
-  std::vector<Tensor> result;
-  for (const auto& [name, tensor] : named_parameters()) {
+void Module::add_parameters(std::vector<Tensor>& result) const {
+  for (const auto& [name, tensor] : parameters_) {
     result.push_back(tensor);
   }
+  for (const auto& [name, child] : children_) {
+    child->add_parameters(result);
+  }
+}
+
+std::vector<Tensor> Module::parameters() const {
+  std::vector<Tensor> result;
+  add_parameters(result);
+  // Asked for in every step, so without a set where few are compared faster.
+  std::unordered_set<const detail::TensorImpl*> seen;
+  constexpr std::size_t few = 32;
+  const auto is_shared = [&](std::size_t i) {
+    if (result.size() > few) {
+      return !seen.insert(result[i].impl().get()).second;
+    }
+    return std::any_of(result.begin(), result.begin() + static_cast<std::ptrdiff_t>(i),
+                       [&](const Tensor& other) { return other.impl() == result[i].impl(); });
+  };
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < result.size(); ++i) {
+    if (!is_shared(i)) {
+      std::swap(result[kept++], result[i]);
+    }
+  }
+  result.resize(kept);
   return result;
 }
 

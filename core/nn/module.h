@@ -107,6 +107,7 @@ class Module {
  private:
   void check_name(const std::string& name) const;
   void add_child(const std::string& name, std::unique_ptr<Module> child);
+  void add_parameters(std::vector<Tensor>& result) const;
   void set_training(bool on);
   template <class Visit>
   void visit_modules(const std::string& prefix, const Visit& visit) const;

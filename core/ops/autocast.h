@@ -2,16 +2,16 @@
 #pragma once
 
 #include <twingrad/op.h>
+#include <twingrad/pool.h>
 #include <twingrad/precision.h>
 #include <twingrad/tensor.h>
 
 #include <span>
-#include <vector>
 
 namespace twingrad {
 
 /// The operands as the scope on this thread wants them for an op of `family`. There must be a scope.
-std::vector<Operand> autocast(Family family, std::span<const Operand> operands);
+PoolVector<Operand> autocast(Family family, std::span<const Operand> operands);
 
 /// An operand of matmul() or linear(), which the errors name. Throws DtypeError for float64 in a scope other than fp32.
 Operand autocast_product(const char* function, const Operand& operand);

@@ -103,9 +103,11 @@ Tensor random_permutation(std::int64_t count, Seed seed, Device device, std::sou
 
 namespace {
 
-void require_probability(double probability, const std::string& use) {
+/// `use` says what is done, and is asked only when the probability is none.
+template <class Describe>
+void require_probability(double probability, const Describe& use) {
   if (!(probability >= 0 && probability <= 1)) {
-    throw ArgumentError(use + ": the probability is " + std::to_string(probability) + "; give one from 0 to 1");
+    throw ArgumentError(use() + ": the probability is " + std::to_string(probability) + "; give one from 0 to 1");
   }
 }
 
@@ -115,7 +117,7 @@ Tensor random_bernoulli(const Shape& shape, double probability, Seed seed, Tenso
                         std::source_location where) {
   const std::source_location line = WhereScope::current(where);
   const WhereScope scope(line);
-  require_probability(probability, "random_bernoulli at " + to_string(line));
+  require_probability(probability, [&] { return "random_bernoulli at " + to_string(line); });
   // float64: a float32 literal would round the probability.
   const Tensor uniform = random_uniform(shape, seed, {.dtype = Dtype::f64, .device = options.device});
   return cast(less(uniform, probability), options.dtype.value_or(Dtype::boolean));
@@ -124,7 +126,7 @@ Tensor random_bernoulli(const Shape& shape, double probability, Seed seed, Tenso
 Tensor dropout(Operand x, double probability, Seed seed) {
   const Use use("dropout", {x});
   use.require_floats();
-  require_probability(probability, use.describe());
+  require_probability(probability, [&] { return use.describe(); });
   const Tensor& input = use[0];
   if (probability == 0) {
     return input;

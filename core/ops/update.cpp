@@ -87,7 +87,7 @@ const Op& update_op(int kernel) {
 }
 
 Tensor update(const Op& row, std::initializer_list<Tensor> tensors, std::initializer_list<double> hyperparameters) {
-  std::vector<Operand> operands(tensors.begin(), tensors.end());
+  PoolVector<Operand> operands(tensors.begin(), tensors.end());
   const Tensor& first = *tensors.begin();
   operands.emplace_back(
       literal(std::span(hyperparameters.begin(), hyperparameters.size()), first.dtype(), first.device()));
@@ -95,7 +95,7 @@ Tensor update(const Op& row, std::initializer_list<Tensor> tensors, std::initial
 }
 
 Tensor update(const Op& row, std::initializer_list<Tensor> tensors) {
-  const std::vector<Operand> operands(tensors.begin(), tensors.end());
+  const PoolVector<Operand> operands(tensors.begin(), tensors.end());
   return twingrad::apply(row, operands);
 }
 

@@ -8,7 +8,7 @@ namespace twingrad {
 
 Use::Use(std::string_view name, std::initializer_list<Operand> operands)
     : name_(name), where_(WhereScope::current(operands.begin()->where())), scope_(where_) {
-  std::vector<Operand> cast_operands;
+  PoolVector<Operand> cast_operands;
   std::span<const Operand> all(operands.begin(), operands.size());
   if (AutocastScope::active() != nullptr) {
     // Functions look at shapes and dtypes before their ops do: tensors of several float dtypes are widened up front.

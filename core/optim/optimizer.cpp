@@ -5,8 +5,12 @@
 #include <twingrad/ops.h>
 #include <twingrad/optim/optimizer.h>
 #include <twingrad/optim/rules.h>
+#include <twingrad/optim/step_replay.h>
+#include <twingrad/precision.h>
 
 #include <algorithm>
+#include <optional>
+#include <ranges>
 #include <unordered_set>
 
 namespace twingrad::optim {
@@ -21,7 +25,18 @@ Dtype working_dtype(const Tensor& parameter) {
   return is_half(parameter.dtype()) ? Dtype::f32 : parameter.dtype();
 }
 
+/// Steps that an optimizer remembers, and nodes that they may have together.
+constexpr std::size_t most_replays = 4;
+constexpr std::size_t most_replayed_nodes = 30'000;
+
 }  // namespace
+
+struct Optimizer::Replay {
+  std::shared_ptr<StepReplay> step;
+  std::vector<Literals> literals;
+  std::vector<std::size_t> literals_of;  ///< by parameter: which of the literals it takes
+  std::source_location where;
+};
 
 Optimizer::Optimizer(const BaseGroups& groups) : anchor_(std::make_shared<Anchor>(Anchor{this})) {
   std::unordered_set<const detail::TensorImpl*> seen;
@@ -46,7 +61,8 @@ Optimizer::Optimizer(const BaseGroups& groups) : anchor_(std::make_shared<Anchor
 Optimizer::Optimizer(Optimizer&& other) noexcept
     : slots_(std::move(other.slots_)),
       learning_rates_(std::move(other.learning_rates_)),
-      anchor_(std::move(other.anchor_)) {
+      anchor_(std::move(other.anchor_)),
+      replays_(std::move(other.replays_)) {
   if (anchor_ != nullptr) {
     anchor_->optimizer = this;
   }
@@ -56,6 +72,7 @@ Optimizer& Optimizer::operator=(Optimizer&& other) noexcept {
   slots_ = std::move(other.slots_);
   learning_rates_ = std::move(other.learning_rates_);
   anchor_ = std::move(other.anchor_);
+  replays_ = std::move(other.replays_);
   if (anchor_ != nullptr) {
     anchor_->optimizer = this;
   }
@@ -174,14 +191,17 @@ void Optimizer::prepare_buffers() {
       }
     }
   }
-  eval(fresh);
+  if (!fresh.empty()) {
+    replays_.clear();
+    eval(fresh);
+  }
 }
 
 Optimizer::Moment Optimizer::moment(const Slot& slot) const {
   return {.group = slot.group, .step = slot.steps + 1, .lr = learning_rates_[slot.group]};
 }
 
-const std::vector<Tensor>& Optimizer::literals_for(std::size_t slot, Dtype dtype, std::vector<Literals>& made) const {
+Optimizer::Literals& Optimizer::literals_for(std::size_t slot, Dtype dtype, std::vector<Literals>& made) const {
   const Slot& own = slots_[slot];
   const auto found = std::ranges::find_if(made, [&](const Literals& literals) {
     const Slot& first = slots_[literals.slot];
@@ -189,14 +209,14 @@ const std::vector<Tensor>& Optimizer::literals_for(std::size_t slot, Dtype dtype
            first.parameter.device() == own.parameter.device();
   });
   if (found != made.end()) {
-    return found->rows;
+    return *found;
   }
   const Hyperparameters numbers = hyperparameters(moment(own));
   Literals literals{.slot = slot, .dtype = dtype, .rows = {}};
   for (std::size_t row = 0; row < numbers.size(); ++row) {
     literals.rows.push_back(literal(numbers[row], dtype, own.parameter.device()));
   }
-  return made.emplace_back(std::move(literals)).rows;
+  return made.emplace_back(std::move(literals));
 }
 
 void Optimizer::rewrite(const std::vector<Literals>& made) const {
@@ -240,10 +260,80 @@ void Optimizer::step(std::source_location where) {
 void Optimizer::step(std::vector<Tensor> gradients, std::source_location where) {
   const WhereScope scope(where);
   const NoGrad guard;
+  if (!replay(gradients, where)) {
+    take_updates(std::move(gradients), where);
+  }
+}
+
+// Takes the step as one that was taken before, if it is.
+bool Optimizer::replay(const std::vector<Tensor>& gradients, const std::source_location& where) {
+  if (replays_.empty()) {
+    return false;
+  }
+  std::shared_ptr<PendingGradients> pending = pending_gradients_of_parameters(gradients);
+  if (pending == nullptr) {
+    return false;
+  }
+  const ComingStep step(std::move(pending), gradients);
+  const auto found = std::ranges::find_if(replays_, [&](const auto& replay) {
+    const auto one_step = [&](std::size_t slot) {
+      return slots_[slot].steps == slots_[replay->literals[replay->literals_of[slot]].slot].steps;
+    };
+    return replay->where.line() == where.line() && replay->where.file_name() == where.file_name() &&
+           replay->step->fits(step) && std::ranges::all_of(std::views::iota(std::size_t{0}, slots_.size()), one_step);
+  });
+  if (found == replays_.end()) {
+    return false;
+  }
+  if (!plan_cache().use_again((*found)->step->plan())) {
+    replays_.erase(found);
+    return false;
+  }
+  std::rotate(replays_.begin(), found, found + 1);
+  const std::shared_ptr<Replay> replay = replays_.front();
+  rewrite(replay->literals);
+  replay->step->run(step);
+  for (Slot& slot : slots_) {
+    ++slot.steps;
+  }
+  return true;
+}
+
+// The gradients when all are pending, of what the parameters still are, and held by nobody else but the parameters.
+std::shared_ptr<PendingGradients> Optimizer::pending_gradients_of_parameters(
+    const std::vector<Tensor>& gradients) const {
+  if (gradients.size() != slots_.size() || CaptureScope::active() != nullptr || AutocastScope::active() != nullptr) {
+    return nullptr;
+  }
+  std::shared_ptr<PendingGradients> pending = pending_of(gradients);
+  if (pending == nullptr) {
+    return nullptr;
+  }
+  const std::vector<int>& wanted = pending->pattern()->wanted();
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    const auto& handle = gradients[i].impl();
+    const auto& parameter = slots_[i].parameter;
+    const long holders = parameter.impl()->grad.impl() == handle ? 2 : 1;
+    if (handle.use_count() != holders ||
+        parameter.node() != *pending->nodes()[static_cast<std::size_t>(wanted[handle->position])]) {
+      return nullptr;
+    }
+  }
+  return pending;
+}
+
+void Optimizer::take_updates(std::vector<Tensor> gradients, const std::source_location& where) {
+  std::optional<StepReplay::Recording> recording;
+  if (auto pending = pending_gradients_of_parameters(gradients); pending != nullptr) {
+    if (const ComingStep step(std::move(pending), gradients); step.fit()) {
+      recording.emplace(step);
+    }
+  }
   check_gradients(gradients);
   prepare_buffers();
   std::vector<std::pair<Tensor, Tensor>> assignments;
   std::vector<std::size_t> stepped;
+  std::vector<std::size_t> literals_of;
   std::vector<Literals> literals;
   literals.reserve(slots_.size());  // references into it stay
   for (std::size_t i = 0; i < slots_.size(); ++i) {
@@ -252,26 +342,45 @@ void Optimizer::step(std::vector<Tensor> gradients, std::source_location where) 
       continue;
     }
     const Dtype dtype = working_dtype(slot.parameter);
+    Literals& own = literals_for(i, dtype, literals);
+    literals_of.push_back(static_cast<std::size_t>(&own - literals.data()));
     Output output = update({.group = slot.group,
                             .parameter = slot.parameter.to(dtype),
                             .gradient = gradients[i].to(dtype),
                             .buffers = slot.buffers,
-                            .hyper = literals_for(i, dtype, literals)});
+                            .hyper = own.rows});
     assignments.emplace_back(slot.parameter, output.parameter.to(slot.parameter.dtype()));
     for (std::size_t j = 0; j < slot.buffers.size(); ++j) {
       assignments.emplace_back(slot.buffers[j], std::move(output.buffers[j]));
     }
     stepped.push_back(i);
   }
+  if (recording) {
+    recording->note(gradients, assignments);
+  }
   // The plan can reuse the memory of whatever no handle holds.
   gradients.clear();
-  assign_all(assignments);
+  StepRun ran;
+  assign_all(assignments, recording ? &ran : nullptr);
   if (CaptureScope::active() != nullptr) {
     note_replays(std::move(literals), std::move(stepped));
     return;
   }
   for (const std::size_t slot : stepped) {
     ++slots_[slot].steps;
+  }
+  if (recording) {
+    if (auto step = StepReplay::of(*std::move(recording), std::move(ran)); step != nullptr) {
+      replays_.insert(replays_.begin(), std::make_shared<Replay>(Replay{std::move(step), std::move(literals),
+                                                                        std::move(literals_of), where}));
+      std::size_t nodes = 0;
+      std::size_t kept = 0;
+      while (kept < std::min(replays_.size(), most_replays) &&
+             (nodes += replays_[kept]->step->size()) <= most_replayed_nodes) {
+        ++kept;
+      }
+      replays_.resize(kept);
+    }
   }
 }
 
@@ -318,6 +427,7 @@ void Optimizer::load_state(const NamedTensors& state) {
   }
   eval(all);
   learning_rates_ = rates;
+  replays_.clear();
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     slots_[i].steps = steps[i];
     slots_[i].buffers = std::move(buffers[i]);

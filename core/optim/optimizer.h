@@ -21,6 +21,10 @@
 #include <utility>
 #include <vector>
 
+namespace twingrad {
+class PendingGradients;
+}
+
 namespace twingrad::optim {
 
 /// Parameters that share options.
@@ -138,23 +142,30 @@ class Optimizer {
     Dtype dtype;
     std::vector<Tensor> rows;
   };
+  /// A step that was taken before, ready to be taken again.
+  struct Replay;
+
   /// Where compiled steps find an optimizer that may be moved or be gone.
   struct Anchor {
     Optimizer* optimizer;
   };
 
   Moment moment(const Slot& slot) const;
-  const std::vector<Tensor>& literals_for(std::size_t slot, Dtype dtype, std::vector<Literals>& made) const;
+  Literals& literals_for(std::size_t slot, Dtype dtype, std::vector<Literals>& made) const;
   void rewrite(const std::vector<Literals>& made) const;
   void note_replays(std::vector<Literals> made, std::vector<std::size_t> stepped);
   std::string title(std::size_t slot) const;
   void check_gradients(const std::vector<Tensor>& gradients) const;
+  std::shared_ptr<PendingGradients> pending_gradients_of_parameters(const std::vector<Tensor>& gradients) const;
+  bool replay(const std::vector<Tensor>& gradients, const std::source_location& where);
+  void take_updates(std::vector<Tensor> gradients, const std::source_location& where);
   Tensor initial_buffer(const Slot& slot) const;
   void prepare_buffers();
 
   std::vector<Slot> slots_;
   std::vector<double> learning_rates_;
   std::shared_ptr<Anchor> anchor_;
+  std::vector<std::shared_ptr<Replay>> replays_;  ///< the last one first
 };
 
 /// The present grad() of each parameter, undefined where there is none; for clipping before step().

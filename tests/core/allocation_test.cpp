@@ -1,9 +1,13 @@
-// A replayed step asks the heap for nothing.
+// A replayed step asks heap and device for nothing, compiled or in the plain loop.
 #include <gtest/gtest.h>
 #include <twingrad/backend.h>
 #include <twingrad/twingrad.h>
 
+#include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <memory>
+#include <vector>
 
 #include "tests/counting_heap.h"
 #include "tests/recording_cpu.h"
@@ -78,6 +82,53 @@ TEST_F(AllocationTest, ACompiledStepAsksTheHeapForNothing) {
               0)
         << "dropout " << dropout;
     EXPECT_EQ(plan_cache_stats().misses, before.misses);
+  }
+}
+
+TEST_F(AllocationTest, ThePlainLoopAsksTheHeapForNothing) {
+  const std::vector<std::function<std::unique_ptr<optim::Optimizer>(const std::vector<Tensor>&)>> optimizers = {
+      [](const auto& p) { return std::make_unique<optim::SGD>(p, optim::SGDOptions{.lr = 0.1, .momentum = 0.9}); },
+      [](const auto& p) { return std::make_unique<optim::Adam>(p); },
+      [](const auto& p) { return std::make_unique<optim::AdamW>(p, optim::AdamWOptions{.amsgrad = true}); },
+      [](const auto& p) { return std::make_unique<optim::RMSprop>(p); },
+      [](const auto& p) { return std::make_unique<optim::Adagrad>(p); },
+  };
+  std::size_t which = 0;
+  for (const auto& make : optimizers) {
+    for (const auto normalization : {nn::Normalization::none, nn::Normalization::batch, nn::Normalization::layer}) {
+      nn::Mlp model({20, 33, 17, 5}, {.dropout = 0.5, .normalization = normalization, .seed = 1});
+      const auto optimizer = make(model.parameters());
+      const Tensor x = random_normal({40, 20}, {1, 0});
+      const Tensor y = cast(random_uniform({40}, {2, 0}) * 5, i64);
+      eval({x, y});
+      Tensor loss;
+      double sum = 0;
+      const auto step = [&] {
+        loss = cross_entropy(model(x), y);
+        optimizer->step(gradients(loss, model.parameters()));
+        sum += loss.item();
+      };
+      // The first has no handle to an old loss, the second is the first of its structure, the third is recorded.
+      for (int i = 0; i < 4; ++i) {
+        step();
+      }
+      const PlanCacheStats plans = plan_cache_stats();
+      const std::uint64_t device = memory_stats(Device::cpu()).allocations;
+      EXPECT_EQ(allocations_of([&] {
+                  for (int i = 0; i < 20; ++i) {
+                    optimizer->set_learning_rate(1e-3 * i);
+                    step();
+                  }
+                }),
+                0)
+          << "optimizer " << which << ", normalization " << static_cast<int>(normalization);
+      EXPECT_EQ(plan_cache_stats().misses, plans.misses);
+      // The step's, and the rest of the loss.
+      EXPECT_EQ(plan_cache_stats().hits, plans.hits + 40);
+      EXPECT_EQ(memory_stats(Device::cpu()).allocations, device);
+      EXPECT_EQ(optimizer->steps(), 24);
+    }
+    ++which;
   }
 }
 

@@ -41,7 +41,7 @@ std::vector<const Node*> nodes_of(const std::vector<Tensor>& tensors) {
   for (const Tensor& tensor : tensors) {
     targets.push_back(tensor.node());
   }
-  const std::vector<Node*> order = topological_order(targets, [](const Node& node) { return node.has_value(); });
+  const auto order = topological_order(targets, [](const Node& node) { return node.has_value(); });
   return {order.begin(), order.end()};
 }
 
