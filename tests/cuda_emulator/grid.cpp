@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "tests/cuda_emulator/shared_memory.h"
 #include "tests/cuda_emulator/state.h"
 
 namespace cuda_emulator {
@@ -36,6 +37,7 @@ std::string Grid::run(const KernelWork& kernel) {
   order_.resize(threads_);
   draw_order(order_);
   ++mutable_counters().kernels;
+  const auto [known, is_new] = uses_shared_.try_emplace(kernel.function, true);
   const std::uint64_t blocks = std::uint64_t{kernel.grid.x} * kernel.grid.y * kernel.grid.z;
   mutable_counters().threads += blocks * threads_;
   std::vector<unsigned> shuffled;
@@ -51,7 +53,13 @@ std::string Grid::run(const KernelWork& kernel) {
     blockIdx.x = static_cast<unsigned>(block % kernel.grid.x);
     blockIdx.y = static_cast<unsigned>(block / kernel.grid.x % kernel.grid.y);
     blockIdx.z = static_cast<unsigned>(block / kernel.grid.x / kernel.grid.y);
+    if (known->second) {
+      spoil_shared_memory();
+    }
     run_block();
+    if (is_new && i == 0) {
+      known->second = shared_memory_was_written();
+    }
   }
   return error_;
 }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <source_location>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "tests/cuda_emulator/fiber.h"
@@ -78,6 +79,7 @@ class Grid {
   unsigned at_barrier_ = 0;
   unsigned current_ = 0;
   unsigned current_fiber_ = 0;
+  std::unordered_map<const void*, bool> uses_shared_;  ///< of kernels that ran
   std::size_t failures_ = 0;  ///< attempts at atomics that failed since something else happened
   std::string error_;
 

@@ -33,6 +33,7 @@ struct KernelWork {
   std::size_t shared_bytes = 0;
   Arguments arguments;
 };
+
 struct CopyWork {
   void* target;
   const void* source;

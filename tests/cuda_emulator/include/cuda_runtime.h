@@ -9,12 +9,13 @@
 #include "cuda_emulator/device_functions.h"
 #include "cuda_emulator/launch.h"
 
-// One compilation makes the code of host and device, so these say nothing. A kernel's static variable is one per
-// process, which is right for __shared__ since blocks run one after the other.
+// One compilation makes the code of host and device, so most of these say nothing. A kernel's static variable is one
+// per process, which is right for __shared__ since blocks run one after the other; by the attribute the emulator finds
+// it, and fills it anew for each block.
 #define __global__
 #define __device__
 #define __host__
-#define __shared__ static
+#define __shared__ static __attribute__((noinit))
 #define __constant__ static
 #define __grid_constant__
 #define __forceinline__ inline
