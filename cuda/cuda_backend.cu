@@ -3,6 +3,7 @@
 // sequence of calls that ran once can be captured.
 #include "cuda/check.h"
 #include "cuda/families.h"
+#include "cuda/fused.h"
 #include "cuda/matmul_plans.h"
 #include "cuda/staging.h"
 
@@ -40,6 +41,7 @@ class CudaBackend final : public Backend {
     answer_ = static_cast<Answer*>(memory);
     context_.matmul_plans = std::make_unique<MatmulPlans>();
     staging_ = std::make_unique<Staging>(context_.stream);
+    fused_ = std::make_unique<FusedKernels>(10 * properties_.major + properties_.minor);
   }
   ~CudaBackend() override {
     (void)cudaSetDevice(context_.device);
@@ -58,7 +60,7 @@ class CudaBackend final : public Backend {
                   properties_.name, static_cast<double>(properties_.totalGlobalMem) / (1024.0 * 1024.0 * 1024.0),
                   properties_.major, properties_.minor, driver / 1000, driver % 1000 / 10, runtime / 1000,
                   runtime % 1000 / 10);
-    return text;
+    return std::string(text) + ", " + fused_->description();
   }
 
   void* allocate(std::size_t bytes) override {
@@ -137,6 +139,11 @@ class CudaBackend final : public Backend {
     throw DeviceError(std::string(call.op->name) + ": unknown kernel family");
   }
 
+  std::unique_ptr<PreparedKernel> fuse(const Fusion& fusion) override {
+    enter();
+    return fused_->fuse(fusion, context_);
+  }
+
   ErrorModel error_model(const KernelCall& call) const override { return cuda::error_model(call); }
 
   void synchronize() override {
@@ -176,6 +183,7 @@ class CudaBackend final : public Backend {
   cudaDeviceProp properties_{};
   Answer* answer_ = nullptr;
   std::unique_ptr<Staging> staging_;
+  std::unique_ptr<FusedKernels> fused_;
 };
 
 }  // namespace

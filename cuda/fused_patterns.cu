@@ -5,6 +5,8 @@
 #include "cuda/fused_kernel.cuh"
 #include "cuda/fused_plan.h"
 
+#include <cuda_runtime.h>
+
 #include <unordered_map>
 
 namespace twingrad::cuda {
@@ -188,11 +190,16 @@ using Activations = List<
           Op<Mul, none, Of<3>, One<5>>, Op<Square, none, In<6>>, Op<Mul, none, Of<5>, One<7>>, Op<Exp, none, Of<6>>,
           Op<Mul, none, Of<7>, One<8>>, Op<Mul, none, In<9>, Of<8>>, Op<Add, 10, Of<4>, Of<9>>>>;
 
-using Patterns = std::unordered_map<std::string, const void*>;
+template <class Kernel>
+cudaError_t queue(dim3 blocks, void** arguments, cudaStream_t stream) {
+  return cudaLaunchKernel(pattern<Kernel>, blocks, dim3(fused::threads), arguments, 0, stream);
+}
+
+using Patterns = std::unordered_map<std::string, FusedPattern>;
 
 template <class... Kernels>
 void add(Patterns& patterns, List<Kernels...>) {
-  (patterns.emplace(Text<Kernels>::get(), reinterpret_cast<const void*>(&pattern<Kernels>)), ...);
+  (patterns.emplace(Text<Kernels>::get(), &queue<Kernels>), ...);
 }
 
 const Patterns& all_patterns() {
@@ -210,7 +217,7 @@ const Patterns& all_patterns() {
 
 }  // namespace
 
-const void* find_fused_pattern(const std::string& text) {
+FusedPattern find_fused_pattern(const std::string& text) {
   const auto found = all_patterns().find(text);
   return found == all_patterns().end() ? nullptr : found->second;
 }

@@ -2,13 +2,18 @@
 // needs no compiler at run time. fused.cu asks here before it asks NVRTC.
 #pragma once
 
+#include <cuda_runtime_api.h>
+
 #include <string>
 #include <vector>
 
 namespace twingrad::cuda {
 
-/// The kernel of the type that `text` names (FusedPlan::text), for cudaLaunchKernel, or nullptr.
-const void* find_fused_pattern(const std::string& text);
+/// Queues one kernel; `arguments` points at a pointer to its argument.
+using FusedPattern = cudaError_t (*)(dim3 blocks, void** arguments, cudaStream_t stream);
+
+/// The kernel of the type that `text` names (FusedPlan::text), or nullptr.
+FusedPattern find_fused_pattern(const std::string& text);
 
 /// All of them, for tests.
 std::vector<std::string> fused_pattern_texts();
