@@ -141,7 +141,8 @@ class CudaBackend final : public Backend {
 
   std::unique_ptr<PreparedKernel> fuse(const Fusion& fusion) override {
     enter();
-    return fused_->fuse(fusion, context_);
+    return fusion.parts.front().call.op->family == Family::matmul ? fuse_product(fusion, context_)
+                                                                  : fused_->fuse(fusion, context_);
   }
 
   ErrorModel error_model(const KernelCall& call) const override { return cuda::error_model(call); }

@@ -4,7 +4,10 @@
 
 #include "cuda/context.h"
 
+#include <twingrad/backend.h>
 #include <twingrad/error_model.h>
+
+#include <memory>
 
 namespace twingrad::cuda {
 
@@ -18,6 +21,11 @@ void run_rows(const KernelCall& call, Context& context);
 void run_index(const KernelCall& call, Context& context);
 void run_random(const KernelCall& call, Context& context);
 void run_copy(const KernelCall& call, Context& context);
+
+/// A product and what the parts behind it do with its result, where one kernel gives their bits in no more time: relu
+/// in the product's epilogue. Tries it on memory of its own when it meets a product of this kind for the first time,
+/// and waits for the outcome. nullptr: they run one by one.
+std::unique_ptr<PreparedKernel> fuse_product(const Fusion& fusion, Context& context);
 
 /// How the kernels round.
 ErrorModel error_model(const KernelCall& call);

@@ -4,8 +4,12 @@
 #include "cuda/families.h"
 #include "cuda/launch.h"
 #include "cuda/matmul_plans.h"
+#include "cuda/matmul_probe.h"
+
+#include <twingrad/formulas.h>
 
 #include <cstdint>
+#include <utility>
 
 namespace twingrad::cuda {
 namespace {
@@ -48,17 +52,9 @@ std::uint32_t alignment_of(const void* memory) {
   return cuda::alignment_of(reinterpret_cast<std::uintptr_t>(memory));
 }
 
-/// Queues out = a b (+ bias). False, and nothing is queued, when cuBLASLt has no algorithm for it.
-bool multiply(const KernelCall& call, Context& context, const Product& product, const void* a, const void* b, void* out,
-              const void* bias) {
-  const std::string_view op = call.op->name;
+/// Queues out = a b (+ bias) by this algorithm.
+void queue(const KernelCall& call, Context& context, ProductAlgorithm* plan, const void* a, const void* b, void* out) {
   MatmulPlans& plans = *context.matmul_plans;
-  const ProductKey key{product,         call.output.dtype, bias != nullptr,  takes_tf32(call),
-                       alignment_of(a), alignment_of(b),   alignment_of(out)};
-  ProductAlgorithm* plan = plans.find(key, bias, op);
-  if (plan == nullptr) {
-    return false;
-  }
   const double one64 = 1.0;
   const double zero64 = 0.0;
   const float one32 = 1.0F;
@@ -69,7 +65,24 @@ bool multiply(const KernelCall& call, Context& context, const Product& product, 
   check(cublasLtMatmul(plans.handle(), &plan->operation, alpha, b, &plan->first, a, &plan->second, beta, out,
                        &plan->out, out, &plan->out, &plan->algorithm, plans.workspace(), MatmulPlans::workspace_bytes,
                        context.stream),
-        "cublasLtMatmul", op);
+        "cublasLtMatmul", call.op->name);
+}
+
+/// Queues out = a b (+ bias). False, and nothing is queued, when cuBLASLt has no algorithm for it.
+bool multiply(const KernelCall& call, Context& context, const Product& product, const void* a, const void* b, void* out,
+              const void* bias) {
+  const ProductKey key{.product = product,
+                       .dtype = call.output.dtype,
+                       .bias = bias != nullptr,
+                       .tf32 = takes_tf32(call),
+                       .a_alignment = alignment_of(a),
+                       .b_alignment = alignment_of(b),
+                       .out_alignment = alignment_of(out)};
+  ProductAlgorithm* plan = context.matmul_plans->find(key, bias, call.op->name);
+  if (plan == nullptr) {
+    return false;
+  }
+  queue(call, context, plan, a, b, out);
   return true;
 }
 
@@ -118,7 +131,84 @@ void run(const KernelCall& call, Context& context) {
   }
 }
 
+bool is_relu(const Op& op) {
+  return op.family == Family::elementwise && op.kernel == formulas::index_in<formulas::Relu, formulas::Formulas>::value;
+}
+
+/// A product with relu in its epilogue. Operands that are not aligned as those it was tried with take two kernels.
+class ProductWithRelu final : public PreparedKernel {
+ public:
+  ProductWithRelu(const Fusion& fusion, const ProductKey& key, Context& context)
+      : product_(fusion.parts[0].call), relu_(fusion.parts[1].call), key_(key), context_(context) {}
+
+  void run(std::span<void* const> addresses, const std::source_location& where) override {
+    check(cudaSetDevice(context_.device), "cudaSetDevice");
+    for (std::size_t i = 0; i < product_.inputs.size(); ++i) {
+      product_.inputs[i].data = addresses[i];
+    }
+    product_.output.data = relu_.inputs[0].data = relu_.output.data = addresses.back();
+    product_.where = relu_.where = where;
+    const bool aligned = std::all_of(addresses.begin(), addresses.end(),
+                                     [](const void* address) { return alignment_of(address) == 16; });
+    ProductAlgorithm* plan =
+        aligned ? context_.matmul_plans->find(key_, key_.bias ? addresses[2] : nullptr, product_.op->name) : nullptr;
+    if (plan != nullptr) {
+      queue(product_, context_, plan, addresses[0], addresses[1], addresses.back());
+    } else {
+      run_matmul(product_, context_);
+      run_elementwise(relu_, context_);
+    }
+  }
+
+ private:
+  KernelCall product_;
+  KernelCall relu_;
+  ProductKey key_;
+  Context& context_;
+};
+
 }  // namespace
+
+std::unique_ptr<PreparedKernel> fuse_product(const Fusion& fusion, Context& context) {
+  const KernelCall& call = fusion.parts[0].call;
+  if (fusion.parts.size() != 2 || fusion.parts[0].stored || !is_relu(*fusion.parts[1].call.op) ||
+      call.output.dtype == Dtype::f64 || call.inputs[0].shape.back() == 0) {
+    return nullptr;
+  }
+  const ProductPlan plan = plan_products(call.output.shape, call.inputs[0], call.inputs[1],
+                                         layout_of(call, call.inputs[0]), layout_of(call, call.inputs[1]));
+  if (plan.loop.numel() != 1) {
+    return nullptr;
+  }
+  const ProductKey key{.product = plan.product,
+                       .dtype = call.output.dtype,
+                       .bias = call.inputs.size() > 2,
+                       .relu = true,
+                       .tf32 = takes_tf32(call)};
+  MatmulPlans& plans = *context.matmul_plans;
+  if (!plans.verdict(key)) {
+    ProbeMemory memory(call, context);
+    const auto fused = [&] {
+      ProductAlgorithm* algorithm = plans.propose(key, key.bias ? memory.inputs()[2].data : nullptr, call.op->name);
+      if (algorithm != nullptr) {
+        queue(call, context, algorithm, memory.inputs()[0].data, memory.inputs()[1].data, memory.outputs()[0].data);
+      }
+      return algorithm != nullptr;
+    };
+    const auto apart = [&] {
+      KernelCall product = call;
+      product.inputs = memory.inputs();
+      product.output = memory.outputs()[1];
+      run_matmul(product, context);
+      KernelCall relu = fusion.parts[1].call;
+      relu.inputs = {product.output};
+      relu.output = product.output;
+      run_elementwise(relu, context);
+    };
+    plans.judge(key, memory.is_there() && epilogue_pays(memory, fused, apart, context));
+  }
+  return *plans.verdict(key) ? std::make_unique<ProductWithRelu>(fusion, key, context) : nullptr;
+}
 
 void run_matmul(const KernelCall& call, Context& context) {
   visit(call.output.dtype, [&]<class T>(Type<T>) {

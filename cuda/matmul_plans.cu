@@ -80,14 +80,15 @@ void MatmulPlans::prepare(std::string_view op) {
 
 ProductAlgorithm* MatmulPlans::find(const ProductKey& key, const void* bias, std::string_view op) {
   prepare(op);
-  auto entry = entries_.find(key);
-  if (entry == entries_.end()) {
-    if (entries_.size() >= capacity) {
-      entries_.clear();
+  auto& entries = key.relu ? epilogues_ : entries_;
+  auto entry = entries.find(key);
+  if (entry == entries.end() && !key.relu) {
+    if (entries.size() >= capacity) {
+      entries.clear();
     }
-    entry = entries_.emplace(key, ask(key, bias, op)).first;
+    entry = entries.emplace(key, ask(key, bias, op)).first;
   }
-  if (!entry->second.found) {
+  if (entry == entries.end() || !entry->second.found) {
     return nullptr;
   }
   ProductAlgorithm& algorithm = entry->second.algorithm;
@@ -97,15 +98,40 @@ ProductAlgorithm* MatmulPlans::find(const ProductKey& key, const void* bias, std
   return &algorithm;
 }
 
-MatmulPlans::Entry MatmulPlans::ask(const ProductKey& key, const void* bias, std::string_view op) {
+ProductAlgorithm* MatmulPlans::propose(const ProductKey& key, const void* bias, std::string_view op) {
+  ProductKey plain = key;
+  plain.relu = false;
+  const ProductAlgorithm* unfused = find(plain, bias, op);
+  if (unfused == nullptr) {
+    return nullptr;
+  }
+  if (epilogues_.size() >= capacity) {
+    epilogues_.clear();
+  }
+  Entry& entry = epilogues_.insert_or_assign(key, Entry{}).first->second;
+  describe_product(key, bias, entry.algorithm, op);
+  entry.algorithm.algorithm = unfused->algorithm;
+  cublasLtMatmulHeuristicResult_t result{};
+  ProductAlgorithm& plan = entry.algorithm;
+  const cublasStatus_t status = cublasLtMatmulAlgoCheck(handle_, &plan.operation, &plan.first, &plan.second, &plan.out,
+                                                        &plan.out, &plan.algorithm, &result);
+  return status == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= workspace_bytes ? &entry.algorithm : nullptr;
+}
+
+void MatmulPlans::judge(const ProductKey& key, bool pays) {
+  epilogues_.try_emplace(key, Entry{}).first->second.found = pays;
+}
+
+std::optional<bool> MatmulPlans::verdict(const ProductKey& key) const {
+  const auto entry = epilogues_.find(key);
+  return entry == epilogues_.end() ? std::nullopt : std::optional(entry->second.found);
+}
+
+void MatmulPlans::describe_product(const ProductKey& key, const void* bias, ProductAlgorithm& plan,
+                                   std::string_view op) const {
   const Product& product = key.product;
   const cudaDataType type = data_type(key.dtype, op);
   const bool is_double = key.dtype == Dtype::f64;
-  if (key.tf32) {
-    require_tf32(op);
-  }
-  Entry entry{};
-  ProductAlgorithm& plan = entry.algorithm;
 
   // CUBLAS_COMPUTE_32F is full float32: TF32 has a name of its own. 16-bit operands are multiplied exactly in it.
   const cublasComputeType_t single = key.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
@@ -116,9 +142,12 @@ MatmulPlans::Entry MatmulPlans::ask(const ProductKey& key, const void* bias, std
   const cublasOperation_t second_operation = product.a.row_major ? CUBLAS_OP_N : CUBLAS_OP_T;
   set(&plan.operation, CUBLASLT_MATMUL_DESC_TRANSA, first_operation, op);
   set(&plan.operation, CUBLASLT_MATMUL_DESC_TRANSB, second_operation, op);
-  if (key.bias) {
-    const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
+  if (key.bias || key.relu) {
+    const cublasLtEpilogue_t with_relu = key.bias ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_RELU;
+    const cublasLtEpilogue_t epilogue = key.relu ? with_relu : CUBLASLT_EPILOGUE_BIAS;
     set(&plan.operation, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue, op);
+  }
+  if (key.bias) {
     set(&plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias, op);
   }
 
@@ -129,6 +158,15 @@ MatmulPlans::Entry MatmulPlans::ask(const ProductKey& key, const void* bias, std
   describe(plan.second, type, a.row_major ? product.k : product.m, a.row_major ? product.m : product.k, a.leading,
            product.batch, product.a_step, op);
   describe(plan.out, type, product.n, product.m, product.n, product.batch, product.m * product.n, op);
+}
+
+MatmulPlans::Entry MatmulPlans::ask(const ProductKey& key, const void* bias, std::string_view op) {
+  if (key.tf32) {
+    require_tf32(op);
+  }
+  Entry entry{};
+  ProductAlgorithm& plan = entry.algorithm;
+  describe_product(key, bias, plan, op);
 
   cublasLtMatmulPreferenceOpaque_t preference;
   check(cublasLtMatmulPreferenceInit(&preference), "cublasLtMatmulPreferenceInit", op);

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 
 namespace twingrad::cuda {
 
@@ -17,6 +18,7 @@ struct ProductKey {
   Product product;
   Dtype dtype = Dtype::f32;
   bool bias = false;
+  bool relu = false;  ///< of product and bias
   bool tf32 = false;  ///< of float32 operands: 11 significant bits are enough
   std::uint32_t a_alignment = 16, b_alignment = 16, out_alignment = 16;
   friend auto operator<=>(const ProductKey&, const ProductKey&) = default;
@@ -38,8 +40,17 @@ class MatmulPlans {
   MatmulPlans& operator=(const MatmulPlans&) = delete;
   ~MatmulPlans();
 
-  /// The algorithm for `key`, or nullptr when cuBLASLt has none. `bias` is set as the operation's bias.
+  /// The algorithm for `key`, or nullptr when cuBLASLt has none. `bias` is set as the operation's bias. With relu: only
+  /// what was judged to pay.
   ProductAlgorithm* find(const ProductKey& key, const void* bias, std::string_view op);
+
+  /// The algorithm that the product without relu takes, with relu in its epilogue: sums in the same order. nullptr when
+  /// cuBLASLt cannot. Whoever asks tries it and then calls judge().
+  ProductAlgorithm* propose(const ProductKey& key, const void* bias, std::string_view op);
+  /// Whether the epilogue gives the bits of a kernel of its own and is no slower.
+  void judge(const ProductKey& key, bool pays);
+  std::optional<bool> verdict(const ProductKey& key) const;
+
   cublasLtHandle_t handle() const { return handle_; }
   void* workspace() const { return workspace_; }
   static constexpr std::size_t workspace_bytes = std::size_t{32} << 20;  // NVIDIA's advice for Hopper
@@ -53,11 +64,13 @@ class MatmulPlans {
   };
 
   void prepare(std::string_view op);
+  void describe_product(const ProductKey& key, const void* bias, ProductAlgorithm& plan, std::string_view op) const;
   Entry ask(const ProductKey& key, const void* bias, std::string_view op);
 
   cublasLtHandle_t handle_ = nullptr;
   void* workspace_ = nullptr;
-  std::map<ProductKey, Entry> entries_;
+  std::map<ProductKey, Entry> entries_;    // without relu
+  std::map<ProductKey, Entry> epilogues_;  // with it; found: it pays
 };
 
 }  // namespace twingrad::cuda

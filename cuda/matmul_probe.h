@@ -1,0 +1,47 @@
+// Tries one product two ways on memory of its own: whether both give the same bits, and which is faster. matmul.cu asks
+// before it lets cuBLASLt do more than the product.
+#pragma once
+
+#include "cuda/context.h"
+
+#include <functional>
+#include <vector>
+
+namespace twingrad::cuda {
+
+/// Device memory for a call's inputs, full of numbers, and for two outputs. Waits for queued work and gives it back in
+/// the end.
+class ProbeMemory {
+ public:
+  /// Views with the call's dtypes, shapes and strides.
+  ProbeMemory(const KernelCall& call, Context& context);
+  ProbeMemory(const ProbeMemory&) = delete;
+  ProbeMemory& operator=(const ProbeMemory&) = delete;
+  ~ProbeMemory();
+
+  /// False when the device has no room for them, or an operand is reversed.
+  bool is_there() const { return is_there_; }
+  const std::vector<TensorView>& inputs() const { return inputs_; }
+  const std::vector<TensorView>& outputs() const { return outputs_; }
+
+  /// Numbers in [-1, 1), and NaN as the first element of the first input.
+  void fill();
+  void add_nan();
+  /// Whether both outputs hold the same bits. Waits.
+  bool outputs_are_equal() const;
+
+ private:
+  bool add(const TensorView& view, std::vector<TensorView>& views);
+
+  Context& context_;
+  bool is_there_ = true;
+  std::vector<TensorView> inputs_;
+  std::vector<TensorView> outputs_;
+};
+
+/// Whether `fused` (false when it cannot) writes the bits into outputs()[0] that `apart` writes into outputs()[1], NaN
+/// and infinities included, and is no slower.
+bool epilogue_pays(ProbeMemory& memory, const std::function<bool()>& fused, const std::function<void()>& apart,
+                   Context& context);
+
+}  // namespace twingrad::cuda
