@@ -34,4 +34,8 @@ std::unique_ptr<PreparedKernel> Backend::fuse(const Fusion& /*fusion*/) {
   return nullptr;
 }
 
+std::unique_ptr<PreparedKernel> Backend::merge(std::span<const Fusion> /*fusions*/) {
+  return nullptr;
+}
+
 }  // namespace twingrad

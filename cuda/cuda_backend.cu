@@ -145,6 +145,11 @@ class CudaBackend final : public Backend {
                                                                   : fused_->fuse(fusion, context_);
   }
 
+  std::unique_ptr<PreparedKernel> merge(std::span<const Fusion> fusions) override {
+    enter();
+    return fused_->merge(fusions, context_);
+  }
+
   ErrorModel error_model(const KernelCall& call) const override { return cuda::error_model(call); }
 
   void synchronize() override {

@@ -54,34 +54,59 @@ constexpr bool loads_kernels = true;
 constexpr bool loads_kernels = false;
 #endif
 
+/// One chain, or several of one type as Merged<chain, members>.
 class FusedKernel final : public PreparedKernel {
  public:
-  FusedKernel(FusedPlan plan, std::shared_ptr<FusedKernels::Loaded> kernel, std::string name, Context& context)
-      : plan_(std::move(plan)), kernel_(std::move(kernel)), name_(std::move(name)), context_(context) {
-    const std::int64_t per_block = std::int64_t{threads} * plan_.lanes;
-    const std::int64_t blocks = (plan_.count + per_block - 1) / per_block;
-    if (blocks > 0x7fffffff) {
-      throw ShapeError(name_ + ": a kernel over " + std::to_string(plan_.count) +
-                       " elements is beyond what one launch can do");
+  FusedKernel(const std::vector<FusedPlan>& plans, std::size_t members, std::shared_ptr<FusedKernels::Loaded> kernel,
+              std::string name, Context& context)
+      : kernel_(std::move(kernel)), name_(std::move(name)), context_(context) {
+    const std::size_t one = plans.front().arguments.size();
+    const std::size_t head = members > 1 ? members * sizeof(unsigned) : 0;
+    arguments_.resize(head + members * one);
+    std::vector<unsigned> first_block(members, 0xffffffffU);
+    std::int64_t blocks = 0;
+    for (std::size_t i = 0; i < plans.size(); ++i) {
+      const FusedPlan& plan = plans[i];
+      const std::size_t start = head + i * one;
+      std::memcpy(arguments_.data() + start, plan.arguments.data(), one);
+      members_.push_back({start, plan.alignment});
+      first_block[i] = static_cast<unsigned>(blocks);
+      const std::int64_t per_block = std::int64_t{threads} * plan.lanes;
+      blocks += (plan.count + per_block - 1) / per_block;
+      if (blocks > 0x7fffffff) {
+        throw ShapeError(name_ + ": a kernel over " + std::to_string(plan.count) +
+                         " elements is beyond what one launch can do");
+      }
     }
+    std::memcpy(arguments_.data(), first_block.data(), head);
     blocks_ = dim3(static_cast<unsigned>(blocks));
   }
 
   void run(std::span<void* const> addresses, const std::source_location& /*where*/) override {
     check(cudaSetDevice(context_.device), "cudaSetDevice");
-    std::int64_t aligned = 1;
-    for (std::size_t i = 0; i < plan_.alignment.size(); ++i) {
-      aligned = reinterpret_cast<std::uintptr_t>(addresses[i]) % plan_.alignment[i] == 0 ? aligned : 0;
+    for (const Member& member : members_) {
+      const std::span<void* const> own = addresses.first(member.alignment.size());
+      addresses = addresses.subspan(own.size());
+      std::int64_t aligned = 1;
+      for (std::size_t i = 0; i < own.size(); ++i) {
+        aligned = reinterpret_cast<std::uintptr_t>(own[i]) % member.alignment[i] == 0 ? aligned : 0;
+      }
+      std::byte* const bytes = arguments_.data() + member.start;
+      std::memcpy(bytes + aligned_position, &aligned, sizeof aligned);
+      std::memcpy(bytes + data_position, own.data(), own.size_bytes());
     }
-    std::byte* const bytes = plan_.arguments.data();
-    std::memcpy(bytes + aligned_position, &aligned, sizeof aligned);
-    std::memcpy(bytes + data_position, addresses.data(), addresses.size_bytes());
-    void* arguments[] = {bytes};
+    void* arguments[] = {arguments_.data()};
     check(kernel_->queue(blocks_, dim3(threads), arguments, context_.stream), "launch of a fused kernel", name_);
   }
 
  private:
-  FusedPlan plan_;
+  struct Member {
+    std::size_t start;  ///< of its arguments
+    std::vector<std::size_t> alignment;
+  };
+
+  std::vector<std::byte> arguments_;
+  std::vector<Member> members_;
   std::shared_ptr<FusedKernels::Loaded> kernel_;
   std::string name_;
   Context& context_;
@@ -133,9 +158,28 @@ std::unique_ptr<PreparedKernel> FusedKernels::fuse(const Fusion& fusion, Context
     return nullptr;
   }
   std::shared_ptr<Loaded> kernel = find(plan->text, plan->exact);
-  return kernel == nullptr
-             ? nullptr
-             : std::make_unique<FusedKernel>(*std::move(plan), std::move(kernel), name_of(fusion), context);
+  return kernel == nullptr ? nullptr
+                           : std::make_unique<FusedKernel>(std::vector{*std::move(plan)}, 1, std::move(kernel),
+                                                           name_of(fusion), context);
+}
+
+std::unique_ptr<PreparedKernel> FusedKernels::merge(std::span<const Fusion> fusions, Context& context) {
+  std::vector<FusedPlan> plans;
+  for (const Fusion& fusion : fusions) {
+    std::optional<FusedPlan> plan = plan_fusion(fusion);
+    if (!plan || (!plans.empty() && plan->text != plans.front().text)) {
+      return nullptr;
+    }
+    plans.push_back(*std::move(plan));
+  }
+  const int members = most_merged(plans.front());
+  if (static_cast<int>(plans.size()) > members) {
+    return nullptr;
+  }
+  std::shared_ptr<Loaded> kernel = find(fused_text::merged(plans.front().text, members), plans.front().exact);
+  return kernel == nullptr ? nullptr
+                           : std::make_unique<FusedKernel>(plans, static_cast<std::size_t>(members), std::move(kernel),
+                                                           name_of(fusions.front()), context);
 }
 
 std::shared_ptr<FusedKernels::Loaded> FusedKernels::find(const std::string& text, bool is_exact) {

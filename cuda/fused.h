@@ -10,6 +10,7 @@
 
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 
 namespace twingrad::cuda {
@@ -28,6 +29,10 @@ class FusedKernels {
   /// run_elementwise() and run_update(). Throws DeviceError when a kernel cannot be compiled or loaded, and what
   /// RuntimeCompiler throws.
   std::unique_ptr<PreparedKernel> fuse(const Fusion& fusion, Context& context);
+
+  /// The same for several fusions whose kernels are of one type, as one kernel; nullptr where they are not, or are too
+  /// many for its arguments.
+  std::unique_ptr<PreparedKernel> merge(std::span<const Fusion> fusions, Context& context);
 
   /// "fusion by NVRTC 13.0 for sm_90, kernels kept in /home/..." or why chains are run op by op.
   std::string description() const;

@@ -302,10 +302,10 @@ template <class Axis, int Lanes, int addresses, int parameter_sets, int axes, cl
 struct Kernel {
   using Arguments = fused::Arguments<Axis, addresses, parameter_sets, axes>;
 
-  __device__ __forceinline__ static void run(const Arguments& arguments) {
+  __device__ __forceinline__ static void run(const Arguments& arguments, unsigned block = blockIdx.x) {
     using Index = typename Axis::Index;
     using Results = Slots<Lanes, 0, Parts...>;
-    const Index first = (static_cast<Index>(blockIdx.x) * threads + threadIdx.x) * Lanes;
+    const Index first = (static_cast<Index>(block) * threads + threadIdx.x) * Lanes;
     const auto count = static_cast<Index>(arguments.count);
     if (first >= count) {
       return;
@@ -317,6 +317,23 @@ struct Kernel {
                                                  full && arguments.aligned != 0};
     compute_from<0, Lanes, decltype(place), Parts...>(place);
     store_from<0, Lanes, decltype(place), Parts...>(place);
+  }
+};
+
+/// The same chain on several lists of operands, each with blocks of its own: one launch for many small tensors.
+template <class Chain, int members>
+struct Merged {
+  struct Arguments {
+    unsigned first_block[members];  ///< ascending from 0; those that are not there: beyond the last block
+    typename Chain::Arguments member[members];
+  };
+
+  __device__ __forceinline__ static void run(const Arguments& arguments) {
+    int i = 0;
+    while (i + 1 < members && blockIdx.x >= arguments.first_block[i + 1]) {
+      ++i;
+    }
+    Chain::run(arguments.member[i], blockIdx.x - arguments.first_block[i]);
   }
 };
 

@@ -18,6 +18,7 @@ using fused::Axis64;
 using fused::Dense;
 using fused::Elementwise;
 using fused::Kernel;
+using fused::Merged;
 using fused::Repeated;
 using fused::Result;
 using fused::Row;
@@ -86,6 +87,11 @@ struct Text<Kernel<Axis, lanes, addresses, parameter_sets, axes, Parts...>> {
   }
 };
 
+template <class Chain, int members>
+struct Text<Merged<Chain, members>> {
+  static std::string get() { return fused_text::merged(Text<Chain>::get(), members); }
+};
+
 // Short names for the table.
 
 constexpr int none = -1;  // the result is read by other parts alone
@@ -135,6 +141,13 @@ using Optimizers = List<
           Step<CentredDirection, 9, none, In<8>, Of<0>, Of<1>>, Step<Accumulate, 11, 12, In<10>, Of<2>>,
           Step<Sgd, 14, 15, In<13>, Of<3>>>>;
 
+using PlainSgd = List<Chain<4, Step<Sgd, 2, 3, In<0>, In<1>>>,
+                      // SGD with the gradient of a sum of squares, for parameters of many elements and of one
+                      Chain<7, Op<Mul, none, One<0>, One<1>>, Op<Mul, none, Of<0>, In<2>>, Op<Add, none, Of<1>, In<3>>,
+                            Step<Sgd, 5, 6, In<4>, Of<2>>>,
+                      Chain<8, Op<Mul, none, In<0>, In<1>>, Op<Mul, none, Of<0>, In<2>>, Op<Mul, none, Of<1>, In<3>>,
+                            Op<Add, none, Of<2>, In<4>>, Step<Sgd, 6, 7, In<5>, Of<3>>>>;
+
 using Classification = List<
     // the gradient of log_softmax: rows of any length, and of a multiple of 4
     WithColumn<4, Op<Exp, none, In<0>>, Op<Mul, none, Of<0>, Strided<1, float, 0, 2>>, Op<Sub, 3, In<2>, Of<1>>>,
@@ -168,11 +181,6 @@ using Hinge = List<
     Chain<4, Op<Mul, none, In<0>, In<1>>, Op<Greater, 3, Of<0>, One<2>>>,
     Chain<7, Op<Mul, none, In<0>, One<1>>, Op<Sub, 3, Of<0>, One<2>>, Op<Mul, none, Of<1>, In<4>>,
           Op<Sub, none, One<5>, Of<2>>, Op<Relu, 6, Of<3>>>,
-    // SGD with the gradient of a sum of squares, for parameters of many elements and of one
-    Chain<7, Op<Mul, none, One<0>, One<1>>, Op<Mul, none, Of<0>, In<2>>, Op<Add, none, Of<1>, In<3>>,
-          Step<Sgd, 5, 6, In<4>, Of<2>>>,
-    Chain<8, Op<Mul, none, In<0>, In<1>>, Op<Mul, none, Of<0>, In<2>>, Op<Mul, none, Of<1>, In<3>>,
-          Op<Add, none, Of<2>, In<4>>, Step<Sgd, 6, 7, In<5>, Of<3>>>,
     // the loss and six weighted sums of squares
     Chain<14, Op<Mul, none, In<0>, In<1>>, Op<Add, none, In<2>, Of<0>>, Op<Mul, none, In<3>, In<4>>,
           Op<Add, none, Of<1>, Of<2>>, Op<Mul, none, In<5>, In<6>>, Op<Add, none, Of<3>, Of<4>>,
@@ -201,11 +209,18 @@ template <class... Kernels>
 void add(Patterns& patterns, List<Kernels...>) {
   (patterns.emplace(Text<Kernels>::get(), &queue<Kernels>), ...);
 }
+/// For one parameter and for 16 of them.
+template <class... Kernels>
+void add_merged(Patterns& patterns, List<Kernels...> list) {
+  add(patterns, list);
+  add(patterns, List<Merged<Kernels, 16>...>());
+}
 
 const Patterns& all_patterns() {
   static const Patterns patterns = [] {
     Patterns result;
-    add(result, Optimizers());
+    add_merged(result, Optimizers());
+    add_merged(result, PlainSgd());
     add(result, Classification());
     add(result, Regression());
     add(result, Hinge());

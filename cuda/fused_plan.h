@@ -168,6 +168,11 @@ inline std::string kernel(bool wide, int lanes, int addresses, int parameter_set
   return text + ">";
 }
 
+/// The type of one kernel for several such.
+inline std::string merged(const std::string& kernel, int members) {
+  return applied("Merged", kernel, members);
+}
+
 }  // namespace fused_text
 
 /// Works a fusion out. Private to plan_fusion().
@@ -338,6 +343,16 @@ class FusedPlanner {
 /// for one kernel's arguments.
 inline std::optional<FusedPlan> plan_fusion(const Fusion& fusion) {
   return FusedPlanner(fusion).plan();
+}
+
+/// How many of these plans one kernel's arguments have room for: 16, or less; below 2: no use.
+inline int most_merged(const FusedPlan& plan) {
+  int members = 16;
+  while (members > 1 &&
+         static_cast<std::size_t>(members) * (sizeof(unsigned) + plan.arguments.size()) > most_argument_bytes) {
+    members /= 2;
+  }
+  return members;
 }
 
 }  // namespace twingrad::cuda

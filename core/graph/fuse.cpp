@@ -1,4 +1,5 @@
 #include <twingrad/graph/fuse.h>
+#include <twingrad/graph/merge.h>
 #include <twingrad/op.h>
 
 #include <algorithm>
@@ -242,7 +243,9 @@ class Grouper {
 
 std::vector<Plan::Launch> fused_launches(std::vector<Plan::Step>& steps, const std::vector<char>& kept,
                                          Backend& backend) {
-  return Grouper(steps, kept, backend).run();
+  std::vector<Plan::Launch> launches = Grouper(steps, kept, backend).run();
+  merge_updates(steps, launches, backend);
+  return launches;
 }
 
 }  // namespace twingrad
