@@ -127,7 +127,7 @@ std::vector<std::string> RuntimeCompiler::options() const {
   return {"--gpu-architecture=" + target_,
           "--std=c++20",
           "--fmad=false",
-          "--default-device",
+          "-default-device",
           "--device-int128",
           "-D__extension__=",
           "--disable-warnings"};

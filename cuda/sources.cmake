@@ -11,15 +11,3 @@ set(TWINGRAD_CUDA_UNCONTRACTED cuda/random.cu cuda/copy.cu cuda/update.cu cuda/e
 
 target_compile_options(twingrad PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:${TWINGRAD_CUDA_FLAGS}>)
 set_source_files_properties(${TWINGRAD_CUDA_UNCONTRACTED} PROPERTIES COMPILE_OPTIONS --fmad=false)
-
-# Kernels that are compiled at run time include these, as text in the library.
-file(GLOB embedded CONFIGURE_DEPENDS cuda/divisor.h cuda/element.cuh cuda/fused_kernel.cuh cuda/nvrtc_std.h
-     core/annotations.h core/dtype.h core/formulas.h core/update_formulas.h)
-add_custom_command(
-  OUTPUT ${PROJECT_BINARY_DIR}/fused_text.cpp
-  COMMAND ${CMAKE_COMMAND} -Droot=${PROJECT_SOURCE_DIR} -Doutput=${PROJECT_BINARY_DIR}/fused_text.cpp
-          -Dversion=${PROJECT_VERSION} -P ${PROJECT_SOURCE_DIR}/cmake/EmbedSources.cmake
-  DEPENDS ${embedded} ${PROJECT_SOURCE_DIR}/cmake/EmbedSources.cmake
-  VERBATIM)
-target_sources(twingrad PRIVATE ${PROJECT_BINARY_DIR}/fused_text.cpp)
-target_link_libraries(twingrad PRIVATE ${CMAKE_DL_LIBS})
