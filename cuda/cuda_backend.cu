@@ -5,12 +5,14 @@
 #include "cuda/families.h"
 #include "cuda/fused.h"
 #include "cuda/matmul_plans.h"
+#include "cuda/matmul_tuner.h"
 #include "cuda/staging.h"
 
 #include <twingrad/backend.h>
 #include <twingrad/op.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 namespace twingrad {
@@ -40,6 +42,9 @@ class CudaBackend final : public Backend {
     check(cudaMallocHost(&memory, sizeof(Answer)), "cudaMallocHost");
     answer_ = static_cast<Answer*>(memory);
     context_.matmul_plans = std::make_unique<MatmulPlans>();
+    if (const char* path = std::getenv("TWINGRAD_PRODUCT_CHOICES"); path != nullptr && *path != '\0') {
+      context_.matmul_tuner = std::make_unique<MatmulTuner>(path, properties_.name);
+    }
     staging_ = std::make_unique<Staging>(context_.stream);
     fused_ = std::make_unique<FusedKernels>(10 * properties_.major + properties_.minor);
   }
@@ -60,7 +65,9 @@ class CudaBackend final : public Backend {
                   properties_.name, static_cast<double>(properties_.totalGlobalMem) / (1024.0 * 1024.0 * 1024.0),
                   properties_.major, properties_.minor, driver / 1000, driver % 1000 / 10, runtime / 1000,
                   runtime % 1000 / 10);
-    return std::string(text) + ", " + fused_->description();
+    const std::string products =
+        context_.matmul_tuner == nullptr ? "" : ", products measured, choices in " + context_.matmul_tuner->path();
+    return std::string(text) + ", " + fused_->description() + products;
   }
 
   void* allocate(std::size_t bytes) override {

@@ -4,12 +4,9 @@
 #include "cuda/families.h"
 #include "cuda/launch.h"
 #include "cuda/matmul_plans.h"
-#include "cuda/matmul_probe.h"
-
-#include <twingrad/formulas.h>
+#include "cuda/matmul_tuner.h"
 
 #include <cstdint>
-#include <utility>
 
 namespace twingrad::cuda {
 namespace {
@@ -34,38 +31,8 @@ __global__ void __launch_bounds__(default_threads)
   }
 }
 
-MatrixLayout layout_of(const KernelCall& call, const TensorView& view) {
-  const int last = view.shape.size() - 1;
-  const auto layout = matrix_layout(view.shape[last - 1], view.shape[last], view.strides[last - 1], view.strides[last]);
-  if (!layout) {
-    throw ShapeError(std::string(call.op->name) + ": a matrix of shape " + to_string(view.shape) + " with strides " +
-                     to_string(view.strides) + " is neither row-major nor column-major; copy it first");
-  }
-  return *layout;
-}
-
 std::byte* element(const TensorView& view, std::int64_t offset) {
   return view.as<std::byte>() + offset * static_cast<std::int64_t>(size_of(view.dtype));
-}
-
-std::uint32_t alignment_of(const void* memory) {
-  return cuda::alignment_of(reinterpret_cast<std::uintptr_t>(memory));
-}
-
-/// Queues out = a b (+ bias) by this algorithm.
-void queue(const KernelCall& call, Context& context, ProductAlgorithm* plan, const void* a, const void* b, void* out) {
-  MatmulPlans& plans = *context.matmul_plans;
-  const double one64 = 1.0;
-  const double zero64 = 0.0;
-  const float one32 = 1.0F;
-  const float zero32 = 0.0F;
-  const bool is_double = call.output.dtype == Dtype::f64;
-  const void* alpha = is_double ? static_cast<const void*>(&one64) : &one32;
-  const void* beta = is_double ? static_cast<const void*>(&zero64) : &zero32;
-  check(cublasLtMatmul(plans.handle(), &plan->operation, alpha, b, &plan->first, a, &plan->second, beta, out,
-                       &plan->out, out, &plan->out, &plan->algorithm, plans.workspace(), MatmulPlans::workspace_bytes,
-                       context.stream),
-        "cublasLtMatmul", call.op->name);
 }
 
 /// Queues out = a b (+ bias). False, and nothing is queued, when cuBLASLt has no algorithm for it.
@@ -78,11 +45,15 @@ bool multiply(const KernelCall& call, Context& context, const Product& product, 
                        .a_alignment = alignment_of(a),
                        .b_alignment = alignment_of(b),
                        .out_alignment = alignment_of(out)};
-  ProductAlgorithm* plan = context.matmul_plans->find(key, bias, call.op->name);
-  if (plan == nullptr) {
+  MatmulPlans& plans = *context.matmul_plans;
+  if (context.matmul_tuner != nullptr) {
+    context.matmul_tuner->choose(call, key, context);
+  }
+  ProductAlgorithm* algorithm = plans.find(key, bias, call.op->name);
+  if (algorithm == nullptr) {
     return false;
   }
-  queue(call, context, plan, a, b, out);
+  check(plans.queue(*algorithm, key.dtype, a, b, out, context.stream), "cublasLtMatmul", call.op->name);
   return true;
 }
 
@@ -131,84 +102,7 @@ void run(const KernelCall& call, Context& context) {
   }
 }
 
-bool is_relu(const Op& op) {
-  return op.family == Family::elementwise && op.kernel == formulas::index_in<formulas::Relu, formulas::Formulas>::value;
-}
-
-/// A product with relu in its epilogue. Operands that are not aligned as those it was tried with take two kernels.
-class ProductWithRelu final : public PreparedKernel {
- public:
-  ProductWithRelu(const Fusion& fusion, const ProductKey& key, Context& context)
-      : product_(fusion.parts[0].call), relu_(fusion.parts[1].call), key_(key), context_(context) {}
-
-  void run(std::span<void* const> addresses, const std::source_location& where) override {
-    check(cudaSetDevice(context_.device), "cudaSetDevice");
-    for (std::size_t i = 0; i < product_.inputs.size(); ++i) {
-      product_.inputs[i].data = addresses[i];
-    }
-    product_.output.data = relu_.inputs[0].data = relu_.output.data = addresses.back();
-    product_.where = relu_.where = where;
-    const bool aligned = std::all_of(addresses.begin(), addresses.end(),
-                                     [](const void* address) { return alignment_of(address) == 16; });
-    ProductAlgorithm* plan =
-        aligned ? context_.matmul_plans->find(key_, key_.bias ? addresses[2] : nullptr, product_.op->name) : nullptr;
-    if (plan != nullptr) {
-      queue(product_, context_, plan, addresses[0], addresses[1], addresses.back());
-    } else {
-      run_matmul(product_, context_);
-      run_elementwise(relu_, context_);
-    }
-  }
-
- private:
-  KernelCall product_;
-  KernelCall relu_;
-  ProductKey key_;
-  Context& context_;
-};
-
 }  // namespace
-
-std::unique_ptr<PreparedKernel> fuse_product(const Fusion& fusion, Context& context) {
-  const KernelCall& call = fusion.parts[0].call;
-  if (fusion.parts.size() != 2 || fusion.parts[0].stored || !is_relu(*fusion.parts[1].call.op) ||
-      call.output.dtype == Dtype::f64 || call.inputs[0].shape.back() == 0) {
-    return nullptr;
-  }
-  const ProductPlan plan = plan_products(call.output.shape, call.inputs[0], call.inputs[1],
-                                         layout_of(call, call.inputs[0]), layout_of(call, call.inputs[1]));
-  if (plan.loop.numel() != 1) {
-    return nullptr;
-  }
-  const ProductKey key{.product = plan.product,
-                       .dtype = call.output.dtype,
-                       .bias = call.inputs.size() > 2,
-                       .relu = true,
-                       .tf32 = takes_tf32(call)};
-  MatmulPlans& plans = *context.matmul_plans;
-  if (!plans.verdict(key)) {
-    ProbeMemory memory(call, context);
-    const auto fused = [&] {
-      ProductAlgorithm* algorithm = plans.propose(key, key.bias ? memory.inputs()[2].data : nullptr, call.op->name);
-      if (algorithm != nullptr) {
-        queue(call, context, algorithm, memory.inputs()[0].data, memory.inputs()[1].data, memory.outputs()[0].data);
-      }
-      return algorithm != nullptr;
-    };
-    const auto apart = [&] {
-      KernelCall product = call;
-      product.inputs = memory.inputs();
-      product.output = memory.outputs()[1];
-      run_matmul(product, context);
-      KernelCall relu = fusion.parts[1].call;
-      relu.inputs = {product.output};
-      relu.output = product.output;
-      run_elementwise(relu, context);
-    };
-    plans.judge(key, memory.is_there() && epilogue_pays(memory, fused, apart, context));
-  }
-  return *plans.verdict(key) ? std::make_unique<ProductWithRelu>(fusion, key, context) : nullptr;
-}
 
 void run_matmul(const KernelCall& call, Context& context) {
   visit(call.output.dtype, [&]<class T>(Type<T>) {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <vector>
 
 namespace twingrad::cuda {
 
@@ -32,7 +33,8 @@ struct ProductAlgorithm {
 };
 
 /// One per backend, since the workspace may serve only one stream. The first heuristic answer is taken, with a
-/// workspace of fixed size, so the same program chooses the same algorithms on the same GPU and library.
+/// workspace of fixed size unless matmul_tuner.h's user wants otherwise, so the same program chooses the same
+/// algorithms on the same GPU and library.
 class MatmulPlans {
  public:
   MatmulPlans() = default;
@@ -51,8 +53,16 @@ class MatmulPlans {
   void judge(const ProductKey& key, bool pays);
   std::optional<bool> verdict(const ProductKey& key) const;
 
-  cublasLtHandle_t handle() const { return handle_; }
-  void* workspace() const { return workspace_; }
+  /// Up to 16 algorithms for a product without relu, the one that find() takes first. For whoever measures them.
+  std::vector<ProductAlgorithm> candidates(const ProductKey& key, const void* bias, std::string_view op);
+  /// Lets find() give this one from now on. False when cuBLASLt does not take it for such a product.
+  bool take(const ProductKey& key, const cublasLtMatmulAlgo_t& algorithm, std::string_view op);
+  /// Whether find() has chosen already.
+  bool knows(const ProductKey& key) const { return entries_.contains(key); }
+
+  /// Queues out = a b, with what the algorithm's epilogue adds.
+  cublasStatus_t queue(ProductAlgorithm& algorithm, Dtype dtype, const void* a, const void* b, void* out,
+                       cudaStream_t stream) const;
   static constexpr std::size_t workspace_bytes = std::size_t{32} << 20;  // NVIDIA's advice for Hopper
 
  private:
@@ -65,7 +75,9 @@ class MatmulPlans {
 
   void prepare(std::string_view op);
   void describe_product(const ProductKey& key, const void* bias, ProductAlgorithm& plan, std::string_view op) const;
-  Entry ask(const ProductKey& key, const void* bias, std::string_view op);
+  std::vector<ProductAlgorithm> ask(const ProductKey& key, const void* bias, int most, std::string_view op);
+  void make_room(std::map<ProductKey, Entry>& entries) const;
+  bool is_taken(ProductAlgorithm& plan) const;
 
   cublasLtHandle_t handle_ = nullptr;
   void* workspace_ = nullptr;

@@ -9,9 +9,11 @@
 namespace twingrad::cuda {
 namespace {
 
-/// Numbers in [-1, 1) without a pattern (the mixing steps of SplitMix64; Steele, Lea and Flood, 2014).
+/// Numbers in [-1, 1), or of -1, 0 and 1, without a pattern (the mixing steps of SplitMix64; Steele, Lea and Flood,
+/// 2014).
 template <class T>
-__global__ void __launch_bounds__(default_threads) fill_kernel(T* out, std::int64_t count, std::uint64_t seed) {
+__global__ void __launch_bounds__(default_threads)
+    fill_kernel(T* out, std::int64_t count, std::uint64_t seed, bool whole) {
   const std::int64_t i = std::int64_t{blockIdx.x} * default_threads + threadIdx.x;
   if (i >= count) {
     return;
@@ -20,7 +22,8 @@ __global__ void __launch_bounds__(default_threads) fill_kernel(T* out, std::int6
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
   z ^= z >> 31;
-  const float value = static_cast<float>(z >> 40) * (2.0F / 16777216.0F) - 1.0F;
+  const float value =
+      whole ? static_cast<float>((z >> 40) % 3) - 1.0F : static_cast<float>(z >> 40) * (2.0F / 16777216.0F) - 1.0F;
   out[i] = from_compute<T>(static_cast<compute_t<T>>(value));
 }
 
@@ -62,22 +65,6 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
-/// Milliseconds of `repeats` runs.
-template <class Run>
-float time_of(const Run& run, int repeats, Context& context) {
-  const Event begin;
-  const Event end;
-  check(cudaEventRecord(begin.get(), context.stream), "cudaEventRecord");
-  for (int i = 0; i < repeats; ++i) {
-    run();
-  }
-  check(cudaEventRecord(end.get(), context.stream), "cudaEventRecord");
-  check(cudaEventSynchronize(end.get()), "cudaEventSynchronize");
-  float milliseconds = 0;
-  check(cudaEventElapsedTime(&milliseconds, begin.get(), end.get()), "cudaEventElapsedTime");
-  return milliseconds;
-}
-
 }  // namespace
 
 ProbeMemory::ProbeMemory(const KernelCall& call, Context& context) : context_(context) {
@@ -108,12 +95,19 @@ bool ProbeMemory::add(const TensorView& view, std::vector<TensorView>& views) {
 }
 
 void ProbeMemory::fill() {
+  fill(false);
+}
+void ProbeMemory::fill_whole() {
+  fill(true);
+}
+
+void ProbeMemory::fill(bool whole) {
   std::uint64_t seed = 1;
   for (const TensorView& view : inputs_) {
     visit(view.dtype, [&]<class T>(Type<T>) {
       if constexpr (std::is_floating_point_v<compute_t<T>>) {
         const std::int64_t count = extent(view);
-        launch(context_, "fill", fill_kernel<T>, blocks_for(count), default_threads, view.as<T>(), count, seed);
+        launch(context_, "fill", fill_kernel<T>, blocks_for(count), default_threads, view.as<T>(), count, seed, whole);
       }
     });
     seed += std::uint64_t{1} << 40;
@@ -139,6 +133,20 @@ bool ProbeMemory::outputs_are_equal() const {
         "cudaMemcpyAsync to the host");
   check(cudaStreamSynchronize(context_.stream), "cudaStreamSynchronize");
   return differing == 0;
+}
+
+float time_of(const std::function<void()>& run, int repeats, Context& context) {
+  const Event begin;
+  const Event end;
+  check(cudaEventRecord(begin.get(), context.stream), "cudaEventRecord");
+  for (int i = 0; i < repeats; ++i) {
+    run();
+  }
+  check(cudaEventRecord(end.get(), context.stream), "cudaEventRecord");
+  check(cudaEventSynchronize(end.get()), "cudaEventSynchronize");
+  float milliseconds = 0;
+  check(cudaEventElapsedTime(&milliseconds, begin.get(), end.get()), "cudaEventElapsedTime");
+  return milliseconds;
 }
 
 bool epilogue_pays(ProbeMemory& memory, const std::function<bool()>& fused, const std::function<void()>& apart,

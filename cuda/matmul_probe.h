@@ -24,20 +24,27 @@ class ProbeMemory {
   const std::vector<TensorView>& inputs() const { return inputs_; }
   const std::vector<TensorView>& outputs() const { return outputs_; }
 
-  /// Numbers in [-1, 1), and NaN as the first element of the first input.
+  /// Numbers in [-1, 1).
   void fill();
+  /// -1, 0 and 1: sums of their products are exact in every order.
+  void fill_whole();
+  /// NaN as the first element of the first input.
   void add_nan();
   /// Whether both outputs hold the same bits. Waits.
   bool outputs_are_equal() const;
 
  private:
   bool add(const TensorView& view, std::vector<TensorView>& views);
+  void fill(bool whole);
 
   Context& context_;
   bool is_there_ = true;
   std::vector<TensorView> inputs_;
   std::vector<TensorView> outputs_;
 };
+
+/// Milliseconds of `repeats` runs. Waits for them.
+float time_of(const std::function<void()>& run, int repeats, Context& context);
 
 /// Whether `fused` (false when it cannot) writes the bits into outputs()[0] that `apart` writes into outputs()[1], NaN
 /// and infinities included, and is no slower.
