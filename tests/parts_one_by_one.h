@@ -42,9 +42,9 @@ class PartsOneByOne final : public PreparedKernel {
   std::size_t addresses() const {
     std::size_t count = 0;
     for (const Fusion::Part& part : fusion_.parts) {
-      count += part.stored ? 1 : 0;
+      count += part.stored ? 1U : 0U;
       for (const int from : part.from) {
-        count += from < 0 ? 1 : 0;
+        count += from < 0 ? 1U : 0U;
       }
     }
     return count;

@@ -146,16 +146,16 @@ TEST_F(MergeTest, AnUpdateWhoseResultIsAwaitedDoesNotWait) {
   const auto run = [&] {
     const Tensor p = leaf(40, 1);
     const Tensor q = leaf(30, 2);
-    const Tensor r = leaf(30, 3);
-    const Tensor next = update<formulas::Sgd>({p, leaf(40, 4)}, {0.5});
+    const Tensor r = leaf(20, 3);
+    const Tensor next = update<formulas::Sgd>({p, leaf(40, 4) * leaf(1, 7)}, {0.5});
     const Tensor total = sum(next);
     assign_all({{p, next},
                 {q, update<formulas::Sgd>({q, leaf(30, 5) * total}, {0.5})},
-                {r, update<formulas::Sgd>({r, leaf(30, 6) * total}, {0.5})}});
+                {r, update<formulas::Sgd>({r, leaf(20, 6) * total}, {0.5})}});
     return values({p, q, r});
   };
   const Values fused = run();
-  ASSERT_EQ(backend_.sizes, std::vector<std::size_t>{2});  // q and r
+  ASSERT_EQ(backend_.sizes, std::vector<std::size_t>{2});  // q and r, not p
   set_fusion(false);
   EXPECT_EQ(fused, run());
 }

@@ -59,7 +59,7 @@ class FusedPatternsTest : public testing::Test {
   void SetUp() override { clear_plan_cache(); }
 
   using Make = std::function<std::unique_ptr<optim::Optimizer>(const std::vector<Tensor>&)>;
-  using Loss = std::function<Tensor(const nn::Mlp&, const Tensor&)>;
+  using Loss = std::function<Tensor(nn::Mlp&, const Tensor&)>;
 
   struct Work {
     std::vector<std::int64_t> sizes;
@@ -96,16 +96,16 @@ class FusedPatternsTest : public testing::Test {
     return y;
   }
   Loss classification() const {
-    return [this](const nn::Mlp& model, const Tensor& x) { return cross_entropy(model(x), labels(x.size(0))); };
+    return [this](nn::Mlp& model, const Tensor& x) { return cross_entropy(model(x), labels(x.size(0))); };
   }
   Loss regression() const {
-    return [this](const nn::Mlp& model, const Tensor& x) {
+    return [this](nn::Mlp& model, const Tensor& x) {
       const Tensor y = model(x);
       return mse_loss(y, targets(y.shape()));
     };
   }
   Loss hinge() const {
-    return [this](const nn::Mlp& model, const Tensor& x) {
+    return [this](nn::Mlp& model, const Tensor& x) {
       Tensor signs = sign(targets({x.size(0), 1}));
       signs.eval();
       Tensor loss = hinge_loss(model(x), signs);
