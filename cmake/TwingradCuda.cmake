@@ -1,8 +1,8 @@
-# Decides whether the CUDA backend is built. TWINGRAD_CUDA=ON fails loudly, AUTO says what it did, OFF never looks.
-# Sets TWINGRAD_WITH_CUDA, TWINGRAD_WHY_NO_CUDA and the list of architectures to build.
+# Decides whether the CUDA backend is built. TWINGRAD_CUDA=ON fails loudly, AUTO says what it did, OFF and EMULATED never
+# look. Sets TWINGRAD_WITH_CUDA, TWINGRAD_WHY_NO_CUDA and the list of architectures to build.
 set(TWINGRAD_WITH_CUDA FALSE)
-set(TWINGRAD_WHY_NO_CUDA "TWINGRAD_CUDA=OFF")
-if(NOT TWINGRAD_CUDA STREQUAL "OFF")
+set(TWINGRAD_WHY_NO_CUDA "TWINGRAD_CUDA=${TWINGRAD_CUDA}")
+if(TWINGRAD_CUDA MATCHES "^(ON|AUTO)$")
   include(CheckLanguage)
   if(NOT CMAKE_CUDA_COMPILER)
     unset(CMAKE_CUDA_COMPILER CACHE)  # it may have been installed since the last look

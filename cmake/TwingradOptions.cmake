@@ -1,6 +1,7 @@
 # Options of the build, and the flags every target is held to. A value or a name that does not exist is an error.
-set(TWINGRAD_CUDA AUTO CACHE STRING "Build the CUDA backend: ON (fail when it cannot be had), OFF, or AUTO")
-set_property(CACHE TWINGRAD_CUDA PROPERTY STRINGS AUTO ON OFF)
+set(TWINGRAD_CUDA AUTO CACHE STRING
+    "Build the CUDA backend: ON (fail when it cannot be had), OFF, AUTO, or EMULATED (for tests: its kernels run on the CPU)")
+set_property(CACHE TWINGRAD_CUDA PROPERTY STRINGS AUTO ON OFF EMULATED)
 set(TWINGRAD_CUDA_ARCHITECTURES "" CACHE STRING
     "GPU architectures as CMake names them (90-real;120); empty: all supported ones, and PTX for later GPUs")
 option(TWINGRAD_PTXAS_INFO "Let ptxas print registers and spills of every CUDA kernel" OFF)
@@ -10,7 +11,11 @@ option(TWINGRAD_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(TWINGRAD_BUILD_EXAMPLES "Build the examples" ${PROJECT_IS_TOP_LEVEL})
 option(TWINGRAD_BUILD_BENCH "Build the benchmarks" OFF)
 set(TWINGRAD_BENCH_TORCH "" CACHE PATH "Folder of a Python environment's torch package: LibTorch beside our training step")
-option(TWINGRAD_INSTALL "Make install rules" ${PROJECT_IS_TOP_LEVEL})
+set(installable ${PROJECT_IS_TOP_LEVEL})
+if(TWINGRAD_CUDA STREQUAL "EMULATED")
+  set(installable OFF)
+endif()
+option(TWINGRAD_INSTALL "Make install rules" ${installable})
 set(TWINGRAD_SANITIZE "" CACHE STRING "Sanitizers for every target: address, undefined, address,undefined or thread")
 set_property(CACHE TWINGRAD_SANITIZE PROPERTY STRINGS "" address undefined address,undefined thread)
 
@@ -34,8 +39,11 @@ foreach(switch IN LISTS switches)
     message(FATAL_ERROR "${switch} is ON or OFF, not '${${switch}}'")
   endif()
 endforeach()
-if(NOT TWINGRAD_CUDA MATCHES "^(ON|OFF|AUTO)$")
-  message(FATAL_ERROR "TWINGRAD_CUDA is ON, OFF or AUTO, not '${TWINGRAD_CUDA}'")
+if(NOT TWINGRAD_CUDA MATCHES "^(ON|OFF|AUTO|EMULATED)$")
+  message(FATAL_ERROR "TWINGRAD_CUDA is ON, OFF, AUTO or EMULATED, not '${TWINGRAD_CUDA}'")
+endif()
+if(TWINGRAD_CUDA STREQUAL "EMULATED" AND TWINGRAD_INSTALL)
+  message(FATAL_ERROR "TWINGRAD_CUDA=EMULATED is for tests and never installed: configure with -DTWINGRAD_INSTALL=OFF")
 endif()
 if(NOT TWINGRAD_CUDA_ARCHITECTURES MATCHES "^([0-9]+a?(-real|-virtual)?(;|$))*$" AND NOT TWINGRAD_CUDA_ARCHITECTURES STREQUAL "native")
   message(FATAL_ERROR "TWINGRAD_CUDA_ARCHITECTURES is 'native' or a list like 80-real;90, "
@@ -96,6 +104,10 @@ if(TWINGRAD_NATIVE)
   endforeach()
 endif()
 
+if(TWINGRAD_CUDA STREQUAL "EMULATED" AND TWINGRAD_SANITIZE STREQUAL "thread")
+  message(FATAL_ERROR "TWINGRAD_CUDA=EMULATED switches stacks, which the thread sanitizer cannot follow: take address or "
+                      "undefined, or TWINGRAD_CUDA=OFF")
+endif()
 if(TWINGRAD_SANITIZE)
   add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${TWINGRAD_SANITIZE}>
                       $<$<COMPILE_LANGUAGE:CXX>:-fno-omit-frame-pointer>

@@ -8,6 +8,8 @@
 
 #include <twingrad/op.h>
 
+#include <cuda_runtime.h>
+
 #include <cstdint>
 #include <string_view>
 
@@ -32,8 +34,11 @@ void launch(Context& context, std::string_view op, void (*kernel)(Parameters...)
   if (blocks.x == 0 || blocks.y == 0) {
     return;
   }
-  kernel<<<blocks, threads, 0, context.stream>>>(arguments...);
-  check(cudaGetLastError(), "kernel launch", op);
+  cudaLaunchConfig_t config{};
+  config.gridDim = blocks;
+  config.blockDim = dim3(threads);
+  config.stream = context.stream;
+  check(cudaLaunchKernelEx(&config, kernel, arguments...), "kernel launch", op);
 }
 
 }  // namespace twingrad::cuda
