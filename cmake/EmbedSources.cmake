@@ -2,9 +2,9 @@
 #   cmake -Droot=... -Doutput=... -Dversion=... -P EmbedSources.cmake
 #
 # NVRTC has no standard headers: each one that is included is cuda/nvrtc_std.h under another name.
-set(standard bit cmath cstddef cstdint string_view tuple type_traits twingrad/error.h)
+set(standard bit cmath cstddef cstdint string_view tuple type_traits)
 set(sources cuda/divisor.h cuda/element.cuh cuda/fused_kernel.cuh core/annotations.h core/dtype.h core/formulas.h
-            core/update_formulas.h cuda/nvrtc_std.h)
+            core/update_formulas.h cuda/nvrtc_error.h cuda/nvrtc_std.h)
 
 set(rows "")
 set(all "")
@@ -12,6 +12,7 @@ foreach(source IN LISTS sources)
   file(READ ${root}/${source} text)
   string(APPEND all "${source}\n${text}\n")
   string(REGEX REPLACE "^core/" "twingrad/" name ${source})
+  string(REPLACE "cuda/nvrtc_error.h" "twingrad/error.h" name ${name})
   string(APPEND rows "    {\"${name}\",\n     R\"twingrad(${text})twingrad\"},\n")
 endforeach()
 foreach(name IN LISTS standard)

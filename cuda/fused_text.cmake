@@ -1,6 +1,6 @@
 # Kernels that are compiled at run time include these files, as text in the library. Included from the top
 # CMakeLists.txt where the CUDA backend's sources are built.
-set(embedded cuda/divisor.h cuda/element.cuh cuda/fused_kernel.cuh cuda/nvrtc_std.h core/annotations.h core/dtype.h
+set(embedded cuda/divisor.h cuda/element.cuh cuda/fused_kernel.cuh cuda/nvrtc_error.h cuda/nvrtc_std.h core/annotations.h core/dtype.h
              core/formulas.h core/update_formulas.h cmake/EmbedSources.cmake)
 list(TRANSFORM embedded PREPEND ${PROJECT_SOURCE_DIR}/)
 add_custom_command(

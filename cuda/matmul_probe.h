@@ -24,10 +24,12 @@ class ProbeMemory {
   const std::vector<TensorView>& inputs() const { return inputs_; }
   const std::vector<TensorView>& outputs() const { return outputs_; }
 
-  /// Numbers in [-1, 1).
-  void fill();
-  /// -1, 0 and 1: sums of their products are exact in every order.
-  void fill_whole();
+  enum class Numbers : std::uint8_t {
+    any,    ///< in [-1, 1)
+    whole,  ///< -1, 0 and 1: sums of their products are exact in every order
+    tiny,   ///< whose products are too small for float32, and so zeros with a sign
+  };
+  void fill(Numbers numbers);
   /// NaN as the first element of the first input.
   void add_nan();
   /// Whether both outputs hold the same bits. Waits.
@@ -35,7 +37,6 @@ class ProbeMemory {
 
  private:
   bool add(const TensorView& view, std::vector<TensorView>& views);
-  void fill(bool whole);
 
   Context& context_;
   bool is_there_ = true;
@@ -46,8 +47,8 @@ class ProbeMemory {
 /// Milliseconds of `repeats` runs. Waits for them.
 float time_of(const std::function<void()>& run, int repeats, Context& context);
 
-/// Whether `fused` (false when it cannot) writes the bits into outputs()[0] that `apart` writes into outputs()[1], NaN
-/// and infinities included, and is no slower.
+/// Whether `fused` (false when it cannot) writes the bits into outputs()[0] that `apart` writes into outputs()[1], those of
+/// NaN and negative zeros included, and is no slower.
 bool epilogue_pays(ProbeMemory& memory, const std::function<bool()>& fused, const std::function<void()>& apart,
                    Context& context);
 

@@ -138,12 +138,3 @@ inline double tanh(double x) {
 }
 
 }  // namespace std
-
-namespace twingrad {
-
-/// What dtype.h throws on the host.
-struct DtypeError {
-  DtypeError(const char*) {}
-};
-
-}  // namespace twingrad
