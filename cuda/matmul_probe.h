@@ -47,8 +47,8 @@ class ProbeMemory {
 /// Milliseconds of `repeats` runs. Waits for them.
 float time_of(const std::function<void()>& run, int repeats, Context& context);
 
-/// Whether `fused` (false when it cannot) writes the bits into outputs()[0] that `apart` writes into outputs()[1], those of
-/// NaN and negative zeros included, and is no slower.
+/// Whether `fused` (false when it cannot) writes the bits into outputs()[0] that `apart` writes into outputs()[1],
+/// those of NaN and negative zeros included, and is no slower.
 bool epilogue_pays(ProbeMemory& memory, const std::function<bool()>& fused, const std::function<void()>& apart,
                    Context& context);
 

@@ -57,7 +57,7 @@ bool is_captured(Context& context) {
 
 /// The fastest of the right ones; the heuristic's order decides between equals.
 int fastest(const ProductKey& key, std::vector<ProductAlgorithm>& candidates, ProbeMemory& memory, Context& context) {
-  memory.fill_whole();
+  memory.fill(ProbeMemory::Numbers::whole);
   run_plain(key, memory, context);
   int best = -1;
   float best_time = std::numeric_limits<float>::infinity();
