@@ -11,6 +11,7 @@
 #include <tuple>
 
 #include "tests/cuda/fusion_builder.h"
+#include "tests/environment_variable.h"
 
 namespace twingrad::cuda {
 namespace {
@@ -142,11 +143,12 @@ TEST_F(FusedCompileTest, AnErrorShowsTheCompilersWords) {
 }
 
 TEST(RuntimeCompilerTest, CanBeTurnedOffAndNamed) {
-  setenv("TWINGRAD_NVRTC", "off", 1);
+  {
+    const tests::EnvironmentVariable named("TWINGRAD_NVRTC", "/nowhere/libnvrtc.so");
+    EXPECT_THROW(RuntimeCompiler{hopper}, DeviceError);
+  }
+  const tests::EnvironmentVariable named("TWINGRAD_NVRTC", "off");
   const RuntimeCompiler off(hopper);
-  setenv("TWINGRAD_NVRTC", "/nowhere/libnvrtc.so", 1);
-  EXPECT_THROW(RuntimeCompiler{hopper}, DeviceError);
-  unsetenv("TWINGRAD_NVRTC");
   EXPECT_FALSE(off.is_there());
   EXPECT_EQ(off.description(), "no NVRTC (TWINGRAD_NVRTC=off)");
 }

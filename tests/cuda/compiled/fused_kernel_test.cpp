@@ -5,17 +5,17 @@
 #include <twingrad/formulas.h>
 #include <twingrad/update_formulas.h>
 
+#include <array>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <optional>
 #include <random>
 #include <tuple>
 
 #include "tests/cuda/fusion_builder.h"
+#include "tests/environment_variable.h"
 
 namespace twingrad::cuda {
 namespace {
@@ -23,24 +23,6 @@ namespace {
 using tests::formula_op;
 using tests::FusionBuilder;
 using tests::view_of;
-
-/// Sets an environment variable while it lives.
-class Variable {
- public:
-  Variable(const char* name, const std::string& value) : name_(name) {
-    if (const char* before = std::getenv(name)) {
-      before_ = before;
-    }
-    setenv(name, value.c_str(), 1);
-  }
-  Variable(const Variable&) = delete;
-  Variable& operator=(const Variable&) = delete;
-  ~Variable() { before_ ? setenv(name_, before_->c_str(), 1) : unsetenv(name_); }
-
- private:
-  const char* name_;
-  std::optional<std::string> before_;
-};
 
 class FusedKernelTest : public testing::Test {
  protected:
@@ -446,7 +428,7 @@ TEST_F(FusedKernelTest, ProductsWithReluHaveTheBitsOfBoth) {
 }
 
 TEST_F(FusedKernelTest, WithoutNvrtcOnlyTheCommonChainsAreFused) {
-  const Variable off("TWINGRAD_NVRTC", "off");
+  const tests::EnvironmentVariable off("TWINGRAD_NVRTC", "off");
   gpu_ = make_cuda_backend(0);
   EXPECT_NE(gpu_->description().find("common chains only: no NVRTC (TWINGRAD_NVRTC=off)"), std::string::npos)
       << gpu_->description();
@@ -462,7 +444,7 @@ TEST_F(FusedKernelTest, WithoutNvrtcOnlyTheCommonChainsAreFused) {
 TEST_F(FusedKernelTest, KernelsAreKeptOnDisk) {
   const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "twingrad_fused_kernel_test";
   std::filesystem::remove_all(folder);
-  const Variable cache("TWINGRAD_KERNEL_CACHE", folder.string());
+  const tests::EnvironmentVariable cache("TWINGRAD_KERNEL_CACHE", folder.string());
   const auto files = [&] {
     std::vector<std::filesystem::path> paths;
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
@@ -493,7 +475,7 @@ TEST_F(FusedKernelTest, KernelsAreKeptOnDisk) {
 TEST_F(FusedKernelTest, ProductsThatAreMeasuredStayRightAndAreRemembered) {
   const std::filesystem::path file = std::filesystem::path(testing::TempDir()) / "twingrad_product_choices.txt";
   std::filesystem::remove(file);
-  const Variable choices("TWINGRAD_PRODUCT_CHOICES", file.string());
+  const tests::EnvironmentVariable choices("TWINGRAD_PRODUCT_CHOICES", file.string());
   Op product;
   product.name = "matmul";
   product.family = Family::matmul;

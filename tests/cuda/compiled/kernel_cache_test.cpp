@@ -3,11 +3,13 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <string>
+
+#include "tests/environment_variable.h"
 
 namespace twingrad::cuda {
 namespace {
@@ -97,32 +99,19 @@ TEST_F(KernelCacheTest, AFolderThatCannotBeWrittenToIsNoError) {
 }
 
 TEST_F(KernelCacheTest, TheUsersFolder) {
-  const auto with = [](const char* wish, const char* cache, const char* home) {
-    const auto put = [](const char* name, const char* value) {
-      value == nullptr ? unsetenv(name) : setenv(name, value, 1);
-    };
-    const char* const names[] = {"TWINGRAD_KERNEL_CACHE", "XDG_CACHE_HOME", "HOME"};
-    std::optional<std::string> before[3];
-    for (int i = 0; i < 3; ++i) {
-      if (const char* value = std::getenv(names[i])) {
-        before[i] = value;
-      }
-    }
-    put(names[0], wish);
-    put(names[1], cache);
-    put(names[2], home);
-    const std::string directory = KernelCache::user_directory();
-    for (int i = 0; i < 3; ++i) {
-      put(names[i], before[i] ? before[i]->c_str() : nullptr);
-    }
-    return directory;
+  using Value = std::optional<std::string>;
+  const auto with = [](const Value& wish, const Value& cache, const Value& home) {
+    const tests::EnvironmentVariable first("TWINGRAD_KERNEL_CACHE", wish);
+    const tests::EnvironmentVariable second("XDG_CACHE_HOME", cache);
+    const tests::EnvironmentVariable third("HOME", home);
+    return KernelCache::user_directory();
   };
   EXPECT_EQ(with("/wish", "/cache", "/home"), "/wish");
   EXPECT_EQ(with("off", "/cache", "/home"), "");
-  EXPECT_EQ(with(nullptr, "/cache", "/home"), "/cache/twingrad/kernels");
-  EXPECT_EQ(with(nullptr, "relative", "/home"), "/home/.cache/twingrad/kernels");
-  EXPECT_EQ(with(nullptr, nullptr, "/home"), "/home/.cache/twingrad/kernels");
-  EXPECT_EQ(with(nullptr, nullptr, nullptr), "");
+  EXPECT_EQ(with(std::nullopt, "/cache", "/home"), "/cache/twingrad/kernels");
+  EXPECT_EQ(with(std::nullopt, "relative", "/home"), "/home/.cache/twingrad/kernels");
+  EXPECT_EQ(with(std::nullopt, std::nullopt, "/home"), "/home/.cache/twingrad/kernels");
+  EXPECT_EQ(with(std::nullopt, std::nullopt, std::nullopt), "");
 }
 
 }  // namespace
