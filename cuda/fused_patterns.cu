@@ -141,12 +141,18 @@ using Optimizers = List<
           Step<CentredDirection, 9, none, In<8>, Of<0>, Of<1>>, Step<Accumulate, 11, 12, In<10>, Of<2>>,
           Step<Sgd, 14, 15, In<13>, Of<3>>>>;
 
-using PlainSgd = List<Chain<4, Step<Sgd, 2, 3, In<0>, In<1>>>,
-                      // SGD with the gradient of a sum of squares, for parameters of many elements and of one
-                      Chain<7, Op<Mul, none, One<0>, One<1>>, Op<Mul, none, Of<0>, In<2>>, Op<Add, none, Of<1>, In<3>>,
-                            Step<Sgd, 5, 6, In<4>, Of<2>>>,
-                      Chain<8, Op<Mul, none, In<0>, In<1>>, Op<Mul, none, Of<0>, In<2>>, Op<Mul, none, Of<1>, In<3>>,
-                            Op<Add, none, Of<2>, In<4>>, Step<Sgd, 6, 7, In<5>, Of<3>>>>;
+using PlainSgd =
+    List<Chain<4, Step<Sgd, 2, 3, In<0>, In<1>>>, Chain<5, Op<Add, none, In<0>, In<1>>, Step<Sgd, 3, 4, In<2>, Of<0>>>,
+         Chain<4, Op<Mul, none, One<0>, One<1>>, Op<Mul, 3, Of<0>, In<2>>>,
+         // SGD with the gradient of a sum of squares, for parameters of many elements and of one
+         Chain<7, Op<Mul, none, One<0>, One<1>>, Op<Mul, none, Of<0>, In<2>>, Op<Add, none, Of<1>, In<3>>,
+               Step<Sgd, 5, 6, In<4>, Of<2>>>,
+         Chain<8, Op<Mul, none, In<0>, In<1>>, Op<Mul, none, Of<0>, In<2>>, Op<Mul, none, Of<1>, In<3>>,
+               Op<Add, none, Of<2>, In<4>>, Step<Sgd, 6, 7, In<5>, Of<3>>>>;
+
+/// Single ops that are done to many tensors at once: squares and factors of parameters, dropout's masks.
+using Singles = List<Chain<2, Op<Square, 1, In<0>>>, Chain<3, Op<Mul, 2, In<0>, In<1>>>,
+                     Chain<3, Op<GreaterEqual, 2, In<0>, One<1>>>>;
 
 using Classification = List<
     // the gradient of log_softmax: rows of any length, and of a multiple of 4
@@ -169,23 +175,22 @@ using Regression = List<
           Op<Square, 5, Of<1>>>,
     Chain<6, Op<Mul, none, One<0>, One<1>>, Op<Sub, 4, In<2>, In<3>>, Op<Mul, 5, Of<0>, Of<1>>>,
     Chain<4, Op<Sub, 2, In<0>, In<1>>, Op<Square, 3, Of<0>>>,
-    Chain<4, Op<Mul, none, One<0>, One<1>>, Op<Mul, 3, Of<0>, In<2>>>,
     Kernel<Axis32, 2, 3, 0, 0,
            Elementwise<index_in<Sub, Formulas>::value, double, none, none, Dense<0, double>, Dense<1, double>>,
            Elementwise<index_in<Square, Formulas>::value, double, none, 2, Of<0>>>>;
 
-using Hinge = List<
-    // hinge loss on labels of -1 and 1, its gradient, and the share of right answers
-    Chain<4, Op<Mul, none, In<0>, In<1>>, Op<Sub, none, One<2>, Of<0>>, Op<Relu, 3, Of<1>>>,
-    Chain<4, Op<ReluGrad, none, In<0>, One<1>>, Op<Neg, none, Of<0>>, Op<Mul, 3, Of<1>, In<2>>>,
-    Chain<4, Op<Mul, none, In<0>, In<1>>, Op<Greater, 3, Of<0>, One<2>>>,
-    Chain<7, Op<Mul, none, In<0>, One<1>>, Op<Sub, 3, Of<0>, One<2>>, Op<Mul, none, Of<1>, In<4>>,
-          Op<Sub, none, One<5>, Of<2>>, Op<Relu, 6, Of<3>>>,
-    // the loss and six weighted sums of squares
-    Chain<14, Op<Mul, none, In<0>, In<1>>, Op<Add, none, In<2>, Of<0>>, Op<Mul, none, In<3>, In<4>>,
-          Op<Add, none, Of<1>, Of<2>>, Op<Mul, none, In<5>, In<6>>, Op<Add, none, Of<3>, Of<4>>,
-          Op<Mul, none, In<7>, In<8>>, Op<Add, none, Of<5>, Of<6>>, Op<Mul, none, In<9>, In<10>>,
-          Op<Add, none, Of<7>, Of<8>>, Op<Mul, none, In<11>, In<12>>, Op<Add, 13, Of<9>, Of<10>>>>;
+using Hinge = List<Chain<5, Op<Mul, none, In<0>, In<1>>, Op<Mul, none, Of<0>, In<2>>, Op<Mul, 4, Of<1>, In<3>>>,
+                   // hinge loss on labels of -1 and 1, its gradient, and the share of right answers
+                   Chain<4, Op<Mul, none, In<0>, In<1>>, Op<Sub, none, One<2>, Of<0>>, Op<Relu, 3, Of<1>>>,
+                   Chain<4, Op<ReluGrad, none, In<0>, One<1>>, Op<Neg, none, Of<0>>, Op<Mul, 3, Of<1>, In<2>>>,
+                   Chain<4, Op<Mul, none, In<0>, In<1>>, Op<Greater, 3, Of<0>, One<2>>>,
+                   Chain<7, Op<Mul, none, In<0>, One<1>>, Op<Sub, 3, Of<0>, One<2>>, Op<Mul, none, Of<1>, In<4>>,
+                         Op<Sub, none, One<5>, Of<2>>, Op<Relu, 6, Of<3>>>,
+                   // the loss and six weighted sums of squares
+                   Chain<14, Op<Mul, none, In<0>, In<1>>, Op<Add, none, In<2>, Of<0>>, Op<Mul, none, In<3>, In<4>>,
+                         Op<Add, none, Of<1>, Of<2>>, Op<Mul, none, In<5>, In<6>>, Op<Add, none, Of<3>, Of<4>>,
+                         Op<Mul, none, In<7>, In<8>>, Op<Add, none, Of<5>, Of<6>>, Op<Mul, none, In<9>, In<10>>,
+                         Op<Add, none, Of<7>, Of<8>>, Op<Mul, none, In<11>, In<12>>, Op<Add, 13, Of<9>, Of<10>>>>;
 
 using Activations = List<
     // tanh and sigmoid with what their gradients will be multiplied by
@@ -209,18 +214,20 @@ template <class... Kernels>
 void add(Patterns& patterns, List<Kernels...>) {
   (patterns.emplace(Text<Kernels>::get(), &queue<Kernels>), ...);
 }
-/// For one parameter and for 16 of them.
+/// For 16 of them at once.
 template <class... Kernels>
-void add_merged(Patterns& patterns, List<Kernels...> list) {
-  add(patterns, list);
+void add_merged(Patterns& patterns, List<Kernels...>) {
   add(patterns, List<Merged<Kernels, 16>...>());
 }
 
 const Patterns& all_patterns() {
   static const Patterns patterns = [] {
     Patterns result;
+    add(result, Optimizers());
     add_merged(result, Optimizers());
+    add(result, PlainSgd());
     add_merged(result, PlainSgd());
+    add_merged(result, Singles());
     add(result, Classification());
     add(result, Regression());
     add(result, Hinge());

@@ -241,10 +241,10 @@ class Grouper {
 
 }  // namespace
 
-std::vector<Plan::Launch> fused_launches(std::vector<Plan::Step>& steps, const std::vector<char>& kept,
-                                         Backend& backend) {
+std::vector<Plan::Launch> fused_launches(std::vector<Plan::Step>& steps, const std::vector<Plan::Slot>& slots,
+                                         const std::vector<char>& kept, Backend& backend) {
   std::vector<Plan::Launch> launches = Grouper(steps, kept, backend).run();
-  merge_updates(steps, launches, backend);
+  merge_launches(steps, launches, slots, backend);
   return launches;
 }
 

@@ -10,36 +10,45 @@
 namespace twingrad {
 namespace {
 
-/// Updates of more elements fill a device by themselves, and their gradients should not wait in memory.
+/// Kernels of more elements fill a device by themselves, and their operands should not wait in memory.
 constexpr std::int64_t most_elements = std::int64_t{1} << 16;
-/// How many launches are offered as one.
+/// How many launches are offered as one, and how far apart they may stand.
 constexpr std::size_t most_launches = 16;
+constexpr std::size_t farthest = 256;
 
 class Merger {
  public:
-  Merger(std::vector<Plan::Step>& steps, std::vector<Plan::Launch>& launches, Backend& backend)
-      : steps_(steps), launches_(launches), backend_(backend), launch_of_(steps.size()) {
+  Merger(std::vector<Plan::Step>& steps, std::vector<Plan::Launch>& launches, const std::vector<Plan::Slot>& slots,
+         Backend& backend)
+      : steps_(steps), launches_(launches), slots_(slots), backend_(backend), unit_of_(steps.size()) {
     for (std::size_t l = 0; l < launches.size(); ++l) {
-      for (int s = launches[l].first; s < launches[l].first + launches[l].count; ++s) {
-        launch_of_[static_cast<std::size_t>(s)] = l;
+      units_.push_back(unit_for(l));
+      if (units_.back().may_merge) {
+        units_.back().fusion = fusion_of(units_.back());
       }
     }
+    number_units();
   }
 
   void run() {
-    find_groups();
     bool merges = false;
-    for (Group& group : groups_) {
-      drop_awaited(group);
-      if (group.launches.size() < 2) {
+    for (std::size_t u = 0; u < units_.size(); ++u) {
+      if (!units_[u].may_merge) {
+        continue;
+      }
+      const Group group = group_from(u);
+      if (group.members.size() < 2) {
         continue;
       }
       std::vector<Fusion> fusions;
-      for (const std::size_t l : group.launches) {
-        fusions.push_back(fusion_of(launches_[l]));
+      for (const std::size_t member : group.members) {
+        fusions.push_back(units_[member].fusion);
       }
-      group.kernel = backend_.merge(fusions);
-      merges = merges || group.kernel != nullptr;
+      if (std::unique_ptr<PreparedKernel> kernel = backend_.merge(fusions)) {
+        replace(group, std::move(kernel));
+        merges = true;
+        --u;  // another one stands here now
+      }
     }
     if (merges) {
       reorder();
@@ -47,38 +56,68 @@ class Merger {
   }
 
  private:
+  /// What is launched at once: one of the given launches, or several.
+  struct Unit {
+    std::vector<int> steps{};
+    std::size_t launch = 0;                    ///< which one of the given
+    std::unique_ptr<PreparedKernel> kernel{};  ///< of several
+    bool may_merge = true;
+    bool updates = false;
+    Fusion fusion{};
+    std::set<int> read{};         ///< slots
+    std::set<int> overwritten{};  ///< that results may lie on: see Planner::may_overwrite()
+  };
+
+  /// Units that can run at once, before unit `place`.
   struct Group {
-    Fusion like;
-    std::vector<std::size_t> launches{};
-    std::set<int> read{};
-    std::set<int> overwritten{};  ///< may be
-    std::unique_ptr<PreparedKernel> kernel{};
+    std::vector<std::size_t> members{};
+    std::size_t place = 0;
   };
 
   const Plan::Step& step(int s) const { return steps_[static_cast<std::size_t>(s)]; }
 
-  bool may_merge(const Plan::Launch& launch) const {
-    bool updates = false;
+  Unit unit_for(std::size_t l) const {
+    const Plan::Launch& launch = launches_[l];
+    Unit unit;
+    unit.launch = l;
     for (int s = launch.first; s < launch.first + launch.count; ++s) {
-      const Family family = step(s).call.op->family;
-      if ((family != Family::update && family != Family::elementwise) || step(s).call.output.numel() > most_elements) {
-        return false;
+      const KernelCall& call = step(s).call;
+      const bool is_update = call.op->family == Family::update;
+      const bool by_element = is_update || call.op->family == Family::elementwise;
+      unit.steps.push_back(s);
+      unit.may_merge = unit.may_merge && by_element && call.output.numel() <= most_elements;
+      unit.updates = unit.updates || is_update;
+      for (std::size_t j = 0; j < step(s).inputs.size(); ++j) {
+        const int slot = step(s).inputs[j].slot;
+        const bool is_hyper = is_update && j + 1 == step(s).inputs.size();
+        unit.read.insert(slot);
+        const bool is_literal = slots_[static_cast<std::size_t>(slot)].kind == Plan::Slot::Kind::literal;
+        if (by_element && !is_hyper && !is_literal && call.inputs[j].contiguous()) {
+          unit.overwritten.insert(slot);
+        }
       }
-      updates = updates || family == Family::update;
     }
-    return updates;
+    return unit;
   }
 
-  Fusion fusion_of(const Plan::Launch& launch) const {
+  Fusion fusion_of(const Unit& unit) const {
     Fusion fusion;
-    for (int s = launch.first; s < launch.first + launch.count; ++s) {
+    for (const int s : unit.steps) {
       Fusion::Part part{.call = step(s).call, .from = {}, .stored = step(s).stored};
       for (const int producer : step(s).producers) {
-        part.from.push_back(producer < launch.first ? -1 : producer - launch.first);
+        part.from.push_back(producer < unit.steps.front() ? -1 : producer - unit.steps.front());
       }
       fusion.parts.push_back(std::move(part));
     }
     return fusion;
+  }
+
+  void number_units() {
+    for (std::size_t u = 0; u < units_.size(); ++u) {
+      for (const int s : units_[u].steps) {
+        unit_of_[static_cast<std::size_t>(s)] = u;
+      }
+    }
   }
 
   static bool alike(const Fusion& a, const Fusion& b) {
@@ -94,96 +133,112 @@ class Merger {
     return std::equal(a.parts.begin(), a.parts.end(), b.parts.begin(), b.parts.end(), same_part);
   }
 
-  /// What the launch reads, and which of it its results may lie on: see Planner::may_overwrite().
-  void add_slots(const Plan::Launch& launch, std::set<int>& read, std::set<int>& overwritten) const {
-    for (int s = launch.first; s < launch.first + launch.count; ++s) {
-      for (std::size_t j = 0; j < step(s).inputs.size(); ++j) {
-        const int slot = step(s).inputs[j].slot;
-        const bool is_hyper = step(s).call.op->family == Family::update && j + 1 == step(s).inputs.size();
-        read.insert(slot);
-        if (!is_hyper && step(s).call.inputs[j].contiguous()) {
-          overwritten.insert(slot);
-        }
-      }
-    }
+  static bool meet(const std::set<int>& a, const std::set<int>& b) {
+    return std::any_of(a.begin(), a.end(), [&](int slot) { return b.contains(slot); });
   }
 
-  void find_groups() {
-    for (std::size_t l = 0; l < launches_.size(); ++l) {
-      if (!may_merge(launches_[l])) {
-        continue;
-      }
-      Fusion fusion = fusion_of(launches_[l]);
-      std::set<int> read;
-      std::set<int> overwritten;
-      add_slots(launches_[l], read, overwritten);
-      const auto meet = [](const std::set<int>& a, const std::set<int>& b) {
-        return std::any_of(a.begin(), a.end(), [&](int slot) { return b.contains(slot); });
-      };
-      const auto takes = [&](const Group& group) {
-        return group.launches.size() < most_launches && alike(group.like, fusion) && !meet(read, group.overwritten) &&
-               !meet(overwritten, group.read);
-      };
-      auto group = std::find_if(groups_.begin(), groups_.end(), takes);
-      if (group == groups_.end()) {
-        group = groups_.insert(groups_.end(), Group{.like = std::move(fusion)});
-      }
-      group->launches.push_back(l);
-      group->read.merge(read);
-      group->overwritten.merge(overwritten);
-    }
-  }
-
-  /// A launch whose results are read before the last one of its group runs cannot wait for it.
-  void drop_awaited(Group& group) const {
-    const std::size_t last = group.launches.back();
-    std::erase_if(group.launches, [&](std::size_t l) {
-      for (std::size_t later = l + 1; later <= last; ++later) {
-        const Plan::Launch& reader = launches_[later];
-        for (int s = reader.first; s < reader.first + reader.count; ++s) {
-          const std::vector<int>& producers = step(s).producers;
-          if (std::any_of(producers.begin(), producers.end(), [&](int producer) {
-                return producer >= 0 && launch_of_[static_cast<std::size_t>(producer)] == l;
-              })) {
-            return true;
-          }
-        }
-      }
-      return false;
+  bool reads_result(std::size_t reader, std::size_t u) const {
+    const std::vector<int>& steps = units_[reader].steps;
+    return std::any_of(steps.begin(), steps.end(), [&](int s) {
+      const std::vector<int>& producers = step(s).producers;
+      return std::any_of(producers.begin(), producers.end(), [&](int producer) {
+        return producer >= 0 && unit_of_[static_cast<std::size_t>(producer)] == u;
+      });
     });
   }
 
-  void reorder() {
-    std::vector<Group*> group_of(launches_.size(), nullptr);
-    for (Group& group : groups_) {
-      for (const std::size_t l : group.launches) {
-        group_of[l] = group.kernel == nullptr ? nullptr : &group;
+  /// Whether unit `update`, which stands behind unit `u`, may write over what that reads: then it does so in place only
+  /// if they stay in this order.
+  bool overwrites_operands(std::size_t update, std::size_t u) const {
+    return units_[update].updates && meet(units_[update].overwritten, units_[u].read);
+  }
+
+  /// The first place, no earlier than `from`, where unit `u` may run.
+  std::size_t earliest(std::size_t u, std::size_t from) const {
+    std::size_t place = u;
+    while (place > from && !reads_result(u, place - 1) && !overwrites_operands(u, place - 1)) {
+      --place;
+    }
+    return place;
+  }
+
+  /// The last place, no later than `limit`, where unit `u` may run.
+  std::size_t latest(std::size_t u, std::size_t limit) const {
+    std::size_t place = u + 1;
+    while (place < limit && !reads_result(place, u) && !overwrites_operands(place, u)) {
+      ++place;
+    }
+    return place;
+  }
+
+  /// Unit `first` and those behind it that can run with it.
+  Group group_from(std::size_t first) const {
+    const std::size_t end = std::min(units_.size(), first + farthest);
+    Group group{.members = {first}, .place = first};
+    std::size_t deadline = latest(first, end);
+    std::set<int> read = units_[first].read;
+    std::set<int> overwritten = units_[first].overwritten;
+    for (std::size_t u = first + 1; u < end && group.members.size() < most_launches; ++u) {
+      const Unit& unit = units_[u];
+      if (!unit.may_merge || !alike(units_[first].fusion, unit.fusion) || meet(read, unit.overwritten) ||
+          meet(overwritten, unit.read)) {
+        continue;
+      }
+      // All run before what waits for the first of them, and after what the last of them waits for.
+      const std::size_t place = std::max(group.place, earliest(u, group.place));
+      const bool waits = std::any_of(group.members.begin(), group.members.end(),
+                                     [&](std::size_t member) { return reads_result(u, member); });
+      if (waits || place > deadline) {
+        continue;
+      }
+      group.members.push_back(u);
+      group.place = place;
+      deadline = std::min(deadline, latest(u, end));
+      read.insert(unit.read.begin(), unit.read.end());
+      overwritten.insert(unit.overwritten.begin(), unit.overwritten.end());
+    }
+    return group;
+  }
+
+  void replace(const Group& group, std::unique_ptr<PreparedKernel> kernel) {
+    Unit merged;
+    merged.kernel = std::move(kernel);
+    merged.may_merge = false;
+    for (const std::size_t member : group.members) {
+      const Unit& unit = units_[member];
+      merged.steps.insert(merged.steps.end(), unit.steps.begin(), unit.steps.end());
+      merged.updates = merged.updates || unit.updates;
+      merged.read.insert(unit.read.begin(), unit.read.end());
+      merged.overwritten.insert(unit.overwritten.begin(), unit.overwritten.end());
+    }
+    std::vector<Unit> units;
+    for (std::size_t u = 0; u <= units_.size(); ++u) {
+      if (u == group.place) {
+        units.push_back(std::move(merged));
+      }
+      if (u < units_.size() && std::find(group.members.begin(), group.members.end(), u) == group.members.end()) {
+        units.push_back(std::move(units_[u]));
       }
     }
+    units_ = std::move(units);
+    number_units();
+  }
+
+  void reorder() {
     std::vector<int> place(steps_.size());
     std::vector<Plan::Step> sorted;
     sorted.reserve(steps_.size());
     std::vector<Plan::Launch> launches;
-    const auto move_steps = [&](const Plan::Launch& from, Plan::Launch& to) {
-      for (int s = from.first; s < from.first + from.count; ++s) {
+    for (Unit& unit : units_) {
+      Plan::Launch launch;
+      launch.first = static_cast<int>(sorted.size());
+      launch.count = static_cast<int>(unit.steps.size());
+      launch.kernel = std::move(unit.kernel == nullptr ? launches_[unit.launch].kernel : unit.kernel);
+      launches.push_back(std::move(launch));
+      for (const int s : unit.steps) {
         place[static_cast<std::size_t>(s)] = static_cast<int>(sorted.size());
         sorted.push_back(std::move(steps_[static_cast<std::size_t>(s)]));
       }
-      to.count += from.count;
-    };
-    for (std::size_t l = 0; l < launches_.size(); ++l) {
-      Group* const group = group_of[l];
-      if (group != nullptr && group->launches.back() != l) {
-        continue;
-      }
-      Plan::Launch launch;
-      launch.first = static_cast<int>(sorted.size());
-      launch.count = 0;
-      launch.kernel = std::move(group == nullptr ? launches_[l].kernel : group->kernel);
-      for (const std::size_t from : group == nullptr ? std::vector<std::size_t>{l} : group->launches) {
-        move_steps(launches_[from], launch);
-      }
-      launches.push_back(std::move(launch));
     }
     for (Plan::Step& one : sorted) {
       for (int& producer : one.producers) {
@@ -196,15 +251,17 @@ class Merger {
 
   std::vector<Plan::Step>& steps_;
   std::vector<Plan::Launch>& launches_;
+  const std::vector<Plan::Slot>& slots_;
   Backend& backend_;
-  std::vector<std::size_t> launch_of_;  // by step
-  std::vector<Group> groups_;
+  std::vector<Unit> units_;           // in the order they are launched
+  std::vector<std::size_t> unit_of_;  // by step
 };
 
 }  // namespace
 
-void merge_updates(std::vector<Plan::Step>& steps, std::vector<Plan::Launch>& launches, Backend& backend) {
-  Merger(steps, launches, backend).run();
+void merge_launches(std::vector<Plan::Step>& steps, std::vector<Plan::Launch>& launches,
+                    const std::vector<Plan::Slot>& slots, Backend& backend) {
+  Merger(steps, launches, slots, backend).run();
 }
 
 }  // namespace twingrad

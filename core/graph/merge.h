@@ -8,8 +8,9 @@
 
 namespace twingrad {
 
-/// Offers launches that update little memory in the same way to the backend, several as one; what it takes becomes one
-/// launch, where the last of them stood, and steps are put in that order.
-void merge_updates(std::vector<Plan::Step>& steps, std::vector<Plan::Launch>& launches, Backend& backend);
+/// Offers launches that do the same with little memory to the backend, several as one, where none waits for another;
+/// what it takes becomes one launch, and steps are put in that order.
+void merge_launches(std::vector<Plan::Step>& steps, std::vector<Plan::Launch>& launches,
+                    const std::vector<Plan::Slot>& slots, Backend& backend);
 
 }  // namespace twingrad

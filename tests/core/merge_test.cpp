@@ -160,6 +160,41 @@ TEST_F(MergeTest, AnUpdateWhoseResultIsAwaitedDoesNotWait) {
   EXPECT_EQ(fused, run());
 }
 
+// Squares of all parameters are needed one after the other; none depends on another, so all are computed first.
+TEST_F(MergeTest, WhatIsReadyRunsAtOnceThoughItIsReadLater) {
+  const auto run = [&] {
+    Tensor total = leaf(1, 1);
+    for (std::int64_t i = 2; i < 8; ++i) {
+      total = total + sum(square(leaf(10 + i, i)));
+    }
+    total.eval();
+    return values({total});
+  };
+  const Values fused = run();
+  EXPECT_EQ(backend_.sizes, std::vector<std::size_t>{6});
+  set_fusion(false);
+  EXPECT_EQ(fused, run());
+}
+
+// An update in place is not moved before what reads the old value, nor such a reader behind it.
+TEST_F(MergeTest, ReadersOfOldValuesStayBeforeTheUpdate) {
+  const auto run = [&](bool look) {
+    const Tensor p = leaf(50, 1);
+    const Tensor q = leaf(60, 2);
+    const Tensor seen = sum(q);  // the old q, after p's update and before q's
+    const Tensor first = update<formulas::Sgd>({p, leaf(50, 3)}, {0.5});
+    const Tensor rate = sum(first) * 0 + seen * 0;
+    std::uint64_t held = memory_stats(device_).live;
+    assign_all({{p, first}, {q, update<formulas::Sgd>({q, leaf(60, 4) + rate}, {0.5})}});
+    held = memory_stats(device_).live - held;
+    EXPECT_EQ(look ? held : 0U, 0U) << "a parameter's old memory was not used again";
+    return values({p, q});
+  };
+  const Values fused = run(false);
+  set_fusion(false);
+  EXPECT_EQ(fused, run(false));
+}
+
 TEST_F(MergeTest, LargeParametersHaveLaunchesOfTheirOwn) {
   eval({update<formulas::Sgd>({leaf(70000, 1), leaf(70000, 2)}, {0.5}),
         update<formulas::Sgd>({leaf(70001, 3), leaf(70001, 4)}, {0.5})});
