@@ -35,6 +35,10 @@ std::unique_ptr<PreparedKernel> Backend::fuse(const Fusion& /*fusion*/) {
   return nullptr;
 }
 
+std::unique_ptr<PreparedKernel> Backend::merge(std::span<const Fusion> /*fusions*/) {
+  return nullptr;
+}
+
 bool Backend::records() const {
   return false;
 }

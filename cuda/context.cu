@@ -2,6 +2,7 @@
 
 #include "cuda/check.h"
 #include "cuda/matmul_plans.h"
+#include "cuda/matmul_tuner.h"
 
 #include <twingrad/op.h>
 

@@ -80,6 +80,7 @@ class IndexPlaces {
 };
 
 class MatmulPlans;
+class MatmulTuner;
 
 struct Context {
   int device = 0;
@@ -89,6 +90,7 @@ struct Context {
   IndexPlaces index_places;
   std::int64_t index_launches = 0;  ///< once above 0, synchronize() looks at index_error
   std::unique_ptr<MatmulPlans> matmul_plans;
+  std::unique_ptr<MatmulTuner> matmul_tuner;  ///< nullptr: the heuristic's choices are taken
 
   Context();
   ~Context();

@@ -3,15 +3,18 @@
 // sequence of calls that ran once can be captured: record().
 #include "cuda/check.h"
 #include "cuda/families.h"
+#include "cuda/fused.h"
 #include "cuda/graph.h"
 #include "cuda/index.h"
 #include "cuda/matmul_plans.h"
+#include "cuda/matmul_tuner.h"
 #include "cuda/staging.h"
 
 #include <twingrad/backend.h>
 #include <twingrad/op.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 namespace twingrad {
@@ -105,7 +108,11 @@ class CudaBackend final : public Backend {
     check(cudaMallocHost(&memory, sizeof(Answer)), "cudaMallocHost");
     answer_ = static_cast<Answer*>(memory);
     context_.matmul_plans = std::make_unique<MatmulPlans>();
+    if (const char* path = std::getenv("TWINGRAD_PRODUCT_CHOICES"); path != nullptr && *path != '\0') {
+      context_.matmul_tuner = std::make_unique<MatmulTuner>(path, properties_.name);
+    }
     staging_ = std::make_unique<Staging>(context_.stream);
+    fused_ = std::make_unique<FusedKernels>(10 * properties_.major + properties_.minor);
   }
   ~CudaBackend() override {
     (void)cudaSetDevice(context_.device);
@@ -124,7 +131,9 @@ class CudaBackend final : public Backend {
                   properties_.name, static_cast<double>(properties_.totalGlobalMem) / (1024.0 * 1024.0 * 1024.0),
                   properties_.major, properties_.minor, driver / 1000, driver % 1000 / 10, runtime / 1000,
                   runtime % 1000 / 10);
-    return text;
+    const std::string products =
+        context_.matmul_tuner == nullptr ? "" : ", products measured, choices in " + context_.matmul_tuner->path();
+    return std::string(text) + ", " + fused_->description() + products;
   }
 
   void* allocate(std::size_t bytes) override {
@@ -209,6 +218,17 @@ class CudaBackend final : public Backend {
     run_listed_copies(list, count, longest, context_);
   }
 
+  std::unique_ptr<PreparedKernel> fuse(const Fusion& fusion) override {
+    enter();
+    return fusion.parts.front().call.op->family == Family::matmul ? fuse_product(fusion, context_)
+                                                                  : fused_->fuse(fusion, context_);
+  }
+
+  std::unique_ptr<PreparedKernel> merge(std::span<const Fusion> fusions) override {
+    enter();
+    return fused_->merge(fusions, context_);
+  }
+
   ErrorModel error_model(const KernelCall& call) const override { return cuda::error_model(call); }
 
   void synchronize() override {
@@ -258,6 +278,7 @@ class CudaBackend final : public Backend {
   cudaDeviceProp properties_{};
   Answer* answer_ = nullptr;
   std::unique_ptr<Staging> staging_;
+  std::unique_ptr<FusedKernels> fused_;
   bool recording_ = false;
 };
 

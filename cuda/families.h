@@ -7,6 +7,8 @@
 #include <twingrad/backend.h>
 #include <twingrad/error_model.h>
 
+#include <memory>
+
 namespace twingrad::cuda {
 
 void run_elementwise(const KernelCall& call, Context& context);
@@ -27,6 +29,11 @@ std::unique_ptr<PreparedKernel> prepare_elementwise_binary(const KernelCall& cal
 
 /// Backend::copy_listed().
 void run_listed_copies(const ListedCopy* list, std::size_t count, std::size_t longest, Context& context);
+
+/// A product and what the parts behind it do with its result, where one kernel gives their bits in no more time: relu
+/// in the product's epilogue. Tries it on memory of its own when it meets a product of this kind for the first time,
+/// and waits for the outcome. nullptr: they run one by one.
+std::unique_ptr<PreparedKernel> fuse_product(const Fusion& fusion, Context& context);
 
 /// How the kernels round.
 ErrorModel error_model(const KernelCall& call);

@@ -4,6 +4,7 @@
 #include "cuda/families.h"
 #include "cuda/launch.h"
 #include "cuda/matmul_plans.h"
+#include "cuda/matmul_tuner.h"
 
 #include <cstdint>
 
@@ -30,46 +31,29 @@ __global__ void __launch_bounds__(default_threads)
   }
 }
 
-MatrixLayout layout_of(const KernelCall& call, const TensorView& view) {
-  const int last = view.shape.size() - 1;
-  const auto layout = matrix_layout(view.shape[last - 1], view.shape[last], view.strides[last - 1], view.strides[last]);
-  if (!layout) {
-    throw ShapeError(std::string(call.op->name) + ": a matrix of shape " + to_string(view.shape) + " with strides " +
-                     to_string(view.strides) + " is neither row-major nor column-major; copy it first");
-  }
-  return *layout;
-}
-
 std::byte* element(const TensorView& view, std::int64_t offset) {
   return view.as<std::byte>() + offset * static_cast<std::int64_t>(size_of(view.dtype));
-}
-
-std::uint32_t alignment_of(const void* memory) {
-  return cuda::alignment_of(reinterpret_cast<std::uintptr_t>(memory));
 }
 
 /// Queues out = a b (+ bias). False, and nothing is queued, when cuBLASLt has no algorithm for it.
 bool multiply(const KernelCall& call, Context& context, const Product& product, const void* a, const void* b, void* out,
               const void* bias) {
-  const std::string_view op = call.op->name;
+  const ProductKey key{.product = product,
+                       .dtype = call.output.dtype,
+                       .bias = bias != nullptr,
+                       .tf32 = takes_tf32(call),
+                       .a_alignment = alignment_of(a),
+                       .b_alignment = alignment_of(b),
+                       .out_alignment = alignment_of(out)};
   MatmulPlans& plans = *context.matmul_plans;
-  const ProductKey key{product,         call.output.dtype, bias != nullptr,  takes_tf32(call),
-                       alignment_of(a), alignment_of(b),   alignment_of(out)};
-  ProductAlgorithm* plan = plans.find(key, bias, op);
-  if (plan == nullptr) {
+  if (context.matmul_tuner != nullptr) {
+    context.matmul_tuner->choose(call, key, context);
+  }
+  ProductAlgorithm* algorithm = plans.find(key, bias, call.op->name);
+  if (algorithm == nullptr) {
     return false;
   }
-  const double one64 = 1.0;
-  const double zero64 = 0.0;
-  const float one32 = 1.0F;
-  const float zero32 = 0.0F;
-  const bool is_double = call.output.dtype == Dtype::f64;
-  const void* alpha = is_double ? static_cast<const void*>(&one64) : &one32;
-  const void* beta = is_double ? static_cast<const void*>(&zero64) : &zero32;
-  check(cublasLtMatmul(plans.handle(), &plan->operation, alpha, b, &plan->first, a, &plan->second, beta, out,
-                       &plan->out, out, &plan->out, &plan->algorithm, plans.workspace(), MatmulPlans::workspace_bytes,
-                       context.stream),
-        "cublasLtMatmul", op);
+  check(plans.queue(*algorithm, key.dtype, a, b, out, context.stream), "cublasLtMatmul", call.op->name);
   return true;
 }
 

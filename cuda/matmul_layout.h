@@ -7,10 +7,13 @@
 
 #include "cuda/strided.h"
 
+#include <twingrad/error.h>
 #include <twingrad/kernel_call.h>
+#include <twingrad/op.h>
 
 #include <compare>
 #include <optional>
+#include <string>
 
 namespace twingrad::cuda {
 
@@ -31,6 +34,17 @@ inline std::optional<MatrixLayout> matrix_layout(std::int64_t rows, std::int64_t
     return MatrixLayout{false, columns == 1 ? rows : column_stride};
   }
   return std::nullopt;
+}
+
+/// The layout of a product's operand. Throws ShapeError for one that has neither.
+inline MatrixLayout layout_of(const KernelCall& call, const TensorView& view) {
+  const int last = view.shape.size() - 1;
+  const auto layout = matrix_layout(view.shape[last - 1], view.shape[last], view.strides[last - 1], view.strides[last]);
+  if (!layout) {
+    throw ShapeError(std::string(call.op->name) + ": a matrix of shape " + to_string(view.shape) + " with strides " +
+                     to_string(view.strides) + " is neither row-major nor column-major; copy it first");
+  }
+  return *layout;
 }
 
 /// A strided batch of products: out[i] = a[i] b[i], out contiguous.
@@ -95,6 +109,10 @@ inline bool takes_tf32(const KernelCall& call) {
 inline std::uint32_t alignment_of(std::uintptr_t address) {
   const std::uintptr_t lowest = address & (~address + 1);
   return lowest == 0 || lowest > 16 ? 16U : static_cast<std::uint32_t>(lowest);
+}
+
+inline std::uint32_t alignment_of(const void* memory) {
+  return alignment_of(reinterpret_cast<std::uintptr_t>(memory));
 }
 
 }  // namespace twingrad::cuda

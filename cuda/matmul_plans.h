@@ -9,6 +9,8 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
+#include <vector>
 
 namespace twingrad::cuda {
 
@@ -17,6 +19,7 @@ struct ProductKey {
   Product product;
   Dtype dtype = Dtype::f32;
   bool bias = false;
+  bool relu = false;  ///< of product and bias
   bool tf32 = false;  ///< of float32 operands: 11 significant bits are enough
   std::uint32_t a_alignment = 16, b_alignment = 16, out_alignment = 16;
   friend auto operator<=>(const ProductKey&, const ProductKey&) = default;
@@ -30,7 +33,8 @@ struct ProductAlgorithm {
 };
 
 /// One per backend, since the workspace may serve only one stream. The first heuristic answer is taken, with a
-/// workspace of fixed size, so the same program chooses the same algorithms on the same GPU and library.
+/// workspace of fixed size unless matmul_tuner.h's user wants otherwise, so the same program chooses the same
+/// algorithms on the same GPU and library.
 class MatmulPlans {
  public:
   MatmulPlans() = default;
@@ -38,10 +42,27 @@ class MatmulPlans {
   MatmulPlans& operator=(const MatmulPlans&) = delete;
   ~MatmulPlans();
 
-  /// The algorithm for `key`, or nullptr when cuBLASLt has none. `bias` is set as the operation's bias.
+  /// The algorithm for `key`, or nullptr when cuBLASLt has none. `bias` is set as the operation's bias. With relu: only
+  /// what was judged to pay.
   ProductAlgorithm* find(const ProductKey& key, const void* bias, std::string_view op);
-  cublasLtHandle_t handle() const { return handle_; }
-  void* workspace() const { return workspace_; }
+
+  /// The algorithm that the product without relu takes, with relu in its epilogue: sums in the same order. nullptr when
+  /// cuBLASLt cannot. Whoever asks tries it and then calls judge().
+  ProductAlgorithm* propose(const ProductKey& key, const void* bias, std::string_view op);
+  /// Whether the epilogue gives the bits of a kernel of its own and is no slower.
+  void judge(const ProductKey& key, bool pays);
+  std::optional<bool> verdict(const ProductKey& key) const;
+
+  /// Up to 16 algorithms for a product without relu, the one that find() takes first. For whoever measures them.
+  std::vector<ProductAlgorithm> candidates(const ProductKey& key, const void* bias, std::string_view op);
+  /// Lets find() give this one from now on. False when cuBLASLt does not take it for such a product.
+  bool take(const ProductKey& key, const cublasLtMatmulAlgo_t& algorithm, std::string_view op);
+  /// Whether find() has chosen already.
+  bool knows(const ProductKey& key) const { return entries_.contains(key); }
+
+  /// Queues out = a b, with what the algorithm's epilogue adds.
+  cublasStatus_t queue(ProductAlgorithm& algorithm, Dtype dtype, const void* a, const void* b, void* out,
+                       cudaStream_t stream) const;
   static constexpr std::size_t workspace_bytes = std::size_t{32} << 20;  // NVIDIA's advice for Hopper
 
  private:
@@ -53,11 +74,15 @@ class MatmulPlans {
   };
 
   void prepare(std::string_view op);
-  Entry ask(const ProductKey& key, const void* bias, std::string_view op);
+  void describe_product(const ProductKey& key, const void* bias, ProductAlgorithm& plan, std::string_view op) const;
+  std::vector<ProductAlgorithm> ask(const ProductKey& key, const void* bias, int most, std::string_view op);
+  void make_room(std::map<ProductKey, Entry>& entries) const;
+  bool is_taken(ProductAlgorithm& plan) const;
 
   cublasLtHandle_t handle_ = nullptr;
   void* workspace_ = nullptr;
-  std::map<ProductKey, Entry> entries_;
+  std::map<ProductKey, Entry> entries_;    // without relu
+  std::map<ProductKey, Entry> epilogues_;  // with it; found: it pays
 };
 
 }  // namespace twingrad::cuda

@@ -1,4 +1,5 @@
 #include <twingrad/graph/fuse.h>
+#include <twingrad/graph/merge.h>
 #include <twingrad/op.h>
 
 #include <algorithm>
@@ -240,9 +241,11 @@ class Grouper {
 
 }  // namespace
 
-std::vector<Plan::Launch> fused_launches(std::vector<Plan::Step>& steps, const std::vector<char>& kept,
-                                         Backend& backend) {
-  return Grouper(steps, kept, backend).run();
+std::vector<Plan::Launch> fused_launches(std::vector<Plan::Step>& steps, const std::vector<Plan::Slot>& slots,
+                                         const std::vector<char>& kept, Backend& backend) {
+  std::vector<Plan::Launch> launches = Grouper(steps, kept, backend).run();
+  merge_launches(steps, launches, slots, backend);
+  return launches;
 }
 
 }  // namespace twingrad

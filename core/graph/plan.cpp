@@ -242,7 +242,8 @@ class Planner {
     for (const SlotState& state : states_) {
       kept.push_back(static_cast<char>(state.keep));
     }
-    plan_->launches = graph_.fuse ? fused_launches(plan_->steps, kept, backend(graph_.device)) : single_launches();
+    plan_->launches =
+        graph_.fuse ? fused_launches(plan_->steps, plan_->slots, kept, backend(graph_.device)) : single_launches();
     launch_of_.resize(plan_->steps.size());
     for (std::size_t l = 0; l < plan_->launches.size(); ++l) {
       const Plan::Launch& launch = plan_->launches[l];

@@ -59,7 +59,10 @@ std::shared_ptr<Plan> PlanCache::find(const Graph& graph) const {
   const PoolVector<std::uint64_t> key = structure_key(graph);
   const std::lock_guard lock(mutex_);
   const auto [begin, end] = index_.equal_range(hash_of(key));
-  const auto it = std::find_if(begin, end, [&](const auto& item) { return item.second->key == key; });
+  const auto it = std::find_if(begin, end, [&](const auto& item) {
+    const auto& known = item.second->key;
+    return std::equal(known.begin(), known.end(), key.begin(), key.end());
+  });
   return it == end ? nullptr : it->second->plan;
 }
 

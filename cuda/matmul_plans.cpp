@@ -80,14 +80,14 @@ void MatmulPlans::prepare(std::string_view op) {
 
 ProductAlgorithm* MatmulPlans::find(const ProductKey& key, const void* bias, std::string_view op) {
   prepare(op);
-  auto entry = entries_.find(key);
-  if (entry == entries_.end()) {
-    if (entries_.size() >= capacity) {
-      entries_.clear();
-    }
-    entry = entries_.emplace(key, ask(key, bias, op)).first;
+  auto& entries = key.relu ? epilogues_ : entries_;
+  auto entry = entries.find(key);
+  if (entry == entries.end() && !key.relu) {
+    make_room(entries);
+    const std::vector<ProductAlgorithm> found = ask(key, bias, 1, op);
+    entry = entries.emplace(key, found.empty() ? Entry{} : Entry{found.front(), true}).first;
   }
-  if (!entry->second.found) {
+  if (entry == entries.end() || !entry->second.found) {
     return nullptr;
   }
   ProductAlgorithm& algorithm = entry->second.algorithm;
@@ -97,15 +97,80 @@ ProductAlgorithm* MatmulPlans::find(const ProductKey& key, const void* bias, std
   return &algorithm;
 }
 
-MatmulPlans::Entry MatmulPlans::ask(const ProductKey& key, const void* bias, std::string_view op) {
+ProductAlgorithm* MatmulPlans::propose(const ProductKey& key, const void* bias, std::string_view op) {
+  ProductKey plain = key;
+  plain.relu = false;
+  const ProductAlgorithm* unfused = find(plain, bias, op);
+  if (unfused == nullptr) {
+    return nullptr;
+  }
+  make_room(epilogues_);
+  Entry& entry = epilogues_.insert_or_assign(key, Entry{}).first->second;
+  describe_product(key, bias, entry.algorithm, op);
+  entry.algorithm.algorithm = unfused->algorithm;
+  return is_taken(entry.algorithm) ? &entry.algorithm : nullptr;
+}
+
+bool MatmulPlans::is_taken(ProductAlgorithm& plan) const {
+  cublasLtMatmulHeuristicResult_t result{};
+  const cublasStatus_t status = cublasLtMatmulAlgoCheck(handle_, &plan.operation, &plan.first, &plan.second, &plan.out,
+                                                        &plan.out, &plan.algorithm, &result);
+  return status == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= workspace_bytes;
+}
+
+void MatmulPlans::make_room(std::map<ProductKey, Entry>& entries) const {
+  if (entries.size() >= capacity) {
+    entries.clear();
+  }
+}
+
+std::vector<ProductAlgorithm> MatmulPlans::candidates(const ProductKey& key, const void* bias, std::string_view op) {
+  prepare(op);
+  constexpr int most = 16;
+  return ask(key, bias, most, op);
+}
+
+bool MatmulPlans::take(const ProductKey& key, const cublasLtMatmulAlgo_t& algorithm, std::string_view op) {
+  prepare(op);
+  Entry entry{};
+  describe_product(key, nullptr, entry.algorithm, op);
+  entry.algorithm.algorithm = algorithm;
+  if (!is_taken(entry.algorithm)) {
+    return false;
+  }
+  entry.found = true;
+  make_room(entries_);
+  entries_.insert_or_assign(key, entry);
+  return true;
+}
+
+cublasStatus_t MatmulPlans::queue(ProductAlgorithm& algorithm, Dtype dtype, const void* a, const void* b, void* out,
+                                  cudaStream_t stream) const {
+  const double one64 = 1.0;
+  const double zero64 = 0.0;
+  const float one32 = 1.0F;
+  const float zero32 = 0.0F;
+  const bool is_double = dtype == Dtype::f64;
+  const void* alpha = is_double ? static_cast<const void*>(&one64) : &one32;
+  const void* beta = is_double ? static_cast<const void*>(&zero64) : &zero32;
+  return cublasLtMatmul(handle_, &algorithm.operation, alpha, b, &algorithm.first, a, &algorithm.second, beta, out,
+                        &algorithm.out, out, &algorithm.out, &algorithm.algorithm, workspace_, workspace_bytes, stream);
+}
+
+void MatmulPlans::judge(const ProductKey& key, bool pays) {
+  epilogues_.try_emplace(key, Entry{}).first->second.found = pays;
+}
+
+std::optional<bool> MatmulPlans::verdict(const ProductKey& key) const {
+  const auto entry = epilogues_.find(key);
+  return entry == epilogues_.end() ? std::nullopt : std::optional(entry->second.found);
+}
+
+void MatmulPlans::describe_product(const ProductKey& key, const void* bias, ProductAlgorithm& plan,
+                                   std::string_view op) const {
   const Product& product = key.product;
   const cudaDataType type = data_type(key.dtype, op);
   const bool is_double = key.dtype == Dtype::f64;
-  if (key.tf32) {
-    require_tf32(op);
-  }
-  Entry entry{};
-  ProductAlgorithm& plan = entry.algorithm;
 
   // CUBLAS_COMPUTE_32F is full float32: TF32 has a name of its own. 16-bit operands are multiplied exactly in it.
   const cublasComputeType_t single = key.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
@@ -116,9 +181,12 @@ MatmulPlans::Entry MatmulPlans::ask(const ProductKey& key, const void* bias, std
   const cublasOperation_t second_operation = product.a.row_major ? CUBLAS_OP_N : CUBLAS_OP_T;
   set(&plan.operation, CUBLASLT_MATMUL_DESC_TRANSA, first_operation, op);
   set(&plan.operation, CUBLASLT_MATMUL_DESC_TRANSB, second_operation, op);
-  if (key.bias) {
-    const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
+  if (key.bias || key.relu) {
+    const cublasLtEpilogue_t with_relu = key.bias ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_RELU;
+    const cublasLtEpilogue_t epilogue = key.relu ? with_relu : CUBLASLT_EPILOGUE_BIAS;
     set(&plan.operation, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue, op);
+  }
+  if (key.bias) {
     set(&plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias, op);
   }
 
@@ -129,6 +197,14 @@ MatmulPlans::Entry MatmulPlans::ask(const ProductKey& key, const void* bias, std
   describe(plan.second, type, a.row_major ? product.k : product.m, a.row_major ? product.m : product.k, a.leading,
            product.batch, product.a_step, op);
   describe(plan.out, type, product.n, product.m, product.n, product.batch, product.m * product.n, op);
+}
+
+std::vector<ProductAlgorithm> MatmulPlans::ask(const ProductKey& key, const void* bias, int most, std::string_view op) {
+  if (key.tf32) {
+    require_tf32(op);
+  }
+  ProductAlgorithm plan{};
+  describe_product(key, bias, plan, op);
 
   cublasLtMatmulPreferenceOpaque_t preference;
   check(cublasLtMatmulPreferenceInit(&preference), "cublasLtMatmulPreferenceInit", op);
@@ -141,16 +217,23 @@ MatmulPlans::Entry MatmulPlans::ask(const ProductKey& key, const void* bias, std
   const std::uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
   set(&preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, reductions, op);
 
-  cublasLtMatmulHeuristicResult_t result{};
+  std::vector<cublasLtMatmulHeuristicResult_t> results(static_cast<std::size_t>(most));
   int found = 0;
-  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle_, &plan.operation, &plan.first, &plan.second,
-                                                               &plan.out, &plan.out, &preference, 1, &result, &found);
+  const cublasStatus_t status =
+      cublasLtMatmulAlgoGetHeuristic(handle_, &plan.operation, &plan.first, &plan.second, &plan.out, &plan.out,
+                                     &preference, most, results.data(), &found);
+  std::vector<ProductAlgorithm> algorithms;
   if (status != CUBLAS_STATUS_NOT_SUPPORTED && status != CUBLAS_STATUS_INVALID_VALUE) {
     check(status, "cublasLtMatmulAlgoGetHeuristic", op);
-    entry.found = found > 0 && result.state == CUBLAS_STATUS_SUCCESS;
-    plan.algorithm = result.algo;
+    results.resize(static_cast<std::size_t>(found));
+    for (const cublasLtMatmulHeuristicResult_t& result : results) {
+      if (result.state == CUBLAS_STATUS_SUCCESS) {
+        plan.algorithm = result.algo;
+        algorithms.push_back(plan);
+      }
+    }
   }
-  return entry;
+  return algorithms;
 }
 
 }  // namespace twingrad::cuda
