@@ -198,11 +198,11 @@ void Grid::pause(bool must) {
   leave();
 }
 
-int block_barrier(Vote vote, bool predicate, const std::source_location& where) {
+int block_barrier(Vote vote, bool predicate, Where where) {
   return grid().barrier(vote, predicate, where);
 }
-std::uint64_t exchange(Exchange kind, std::uint32_t mask, std::uint64_t value, std::uint32_t operand, int width,
-                       const std::source_location& where) {
+unsigned long long exchange(Exchange kind, unsigned mask, unsigned long long value, unsigned operand, int width,
+                            Where where) {
   return grid().exchange(kind, mask, value, operand, width, where);
 }
 void pause_at_atomic() {

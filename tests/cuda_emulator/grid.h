@@ -5,7 +5,6 @@
 #include <cuda_emulator/device_functions.h>
 
 #include <memory>
-#include <source_location>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -27,7 +26,7 @@ enum class Phase : unsigned char {
 struct Lane {
   Phase phase = Phase::fresh;
   unsigned fiber = 0;  ///< where it stands, while it waits
-  std::source_location where;
+  Where where{};
   // Of the barrier or exchange it waits for:
   Exchange kind{};
   Vote vote{};
@@ -43,10 +42,13 @@ class Grid {
   /// Runs the whole launch. Empty, or what went wrong inside.
   std::string run(const KernelWork& kernel);
 
+  /// Another kernel may come to lie there.
+  void forget(const void* function) { uses_shared_.erase(function); }
+
   // From inside a kernel:
-  int barrier(Vote vote, bool predicate, const std::source_location& where);
+  int barrier(Vote vote, bool predicate, Where where);
   std::uint64_t exchange(Exchange kind, std::uint32_t mask, std::uint64_t value, std::uint32_t operand, int width,
-                         const std::source_location& where);
+                         Where where);
   void pause(bool must);
 
  private:
