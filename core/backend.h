@@ -76,10 +76,10 @@ class Backend {
   /// A part's result may lie on an input of the fusion that no other part reads differently. Here: nullptr.
   virtual std::unique_ptr<PreparedKernel> fuse(const Fusion& fusion);
 
-  /// Fusions of the same ops, attributes and dtypes, each of which may have one part, as one kernel: several small
-  /// launches for the price of one. None reads or writes over what another one works on, but for hyperparameters that
-  /// all read; so they may run in any order or at once, each with the bits that it gives alone. run() gets the
-  /// addresses of one fusion after the other. nullptr: this backend runs them one by one. Here: nullptr.
+  /// Fusions of the same ops, attributes and dtypes over different shapes, each of which may have one part, as one
+  /// kernel: several small launches for the price of one. None reads or writes over what another one writes; so they
+  /// may run in any order or at once, each with the bits that it gives alone. run() gets the addresses of one fusion
+  /// after the other. nullptr: this backend runs them one by one. Here: nullptr.
   virtual std::unique_ptr<PreparedKernel> merge(std::span<const Fusion> fusions);
 
   /// How the kernel that run() would take for this call rounds: the order of its sums, its accumulator, the accuracy of
