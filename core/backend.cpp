@@ -34,6 +34,10 @@ std::unique_ptr<PreparedKernel> Backend::fuse(const Fusion& /*fusion*/) {
   return nullptr;
 }
 
+bool Backend::merges() const {
+  return false;
+}
+
 std::unique_ptr<PreparedKernel> Backend::merge(std::span<const Fusion> /*fusions*/) {
   return nullptr;
 }
