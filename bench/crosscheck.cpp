@@ -30,6 +30,7 @@
 #include <cstdio>
 #include <fstream>
 #include <iostream>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -120,6 +121,12 @@ std::vector<tg::Device> devices_of(const Arguments& arguments) {
     devices.back().description();  // throws when it is not there
   }
   return devices;
+}
+
+/// A backend of the first of --devices, for faults to be planted in.
+std::unique_ptr<tg::Backend> backend_to_break(const Arguments& arguments) {
+  const tg::Device device = devices_of(arguments).front();
+  return device.kind() == tg::DeviceKind::cuda ? tg::make_cuda_backend(device.index()) : tg::make_cpu_backend();
 }
 
 tg::Dtype dtype_of(const std::string& text) {
@@ -225,7 +232,7 @@ int run_step(const Arguments& arguments) {
         }
       };
     } else {
-      const check::FaultyDevice faulty = check::make_faulty_device(tg::make_cpu_backend());
+      const check::FaultyDevice faulty = check::make_faulty_device(backend_to_break(arguments));
       faulty.backend.plant(fault);
       options.devices = {faulty.device};
     }
@@ -273,6 +280,7 @@ int run_faults(const Arguments& arguments) {
     check::ScoreOptions options;
     options.seed = arguments.seed;
     options.filter = arguments.filter;
+    options.inner = [&arguments] { return backend_to_break(arguments); };
     options.progress = [&progress](double fraction, const std::string& what) { progress(fraction, what); };
     table = check::score_faults(options);
   }
@@ -340,10 +348,12 @@ int run_depth(const Arguments& arguments) {
   return good ? agrees : disagrees;
 }
 
+void add_devices(CLI::App& command, Arguments& arguments, const std::string& what) {
+  command.add_option("--devices", arguments.devices, what)->delimiter(',')->capture_default_str();
+}
+
 void add_common(CLI::App& command, Arguments& arguments) {
-  command.add_option("--devices", arguments.devices, "cpu, cuda, cuda:<number>, with commas")
-      ->delimiter(',')
-      ->capture_default_str();
+  add_devices(command, arguments, "cpu, cuda, cuda:<number>, with commas");
   command.add_option("--seed", arguments.seed, "Of values, noise and directions")->capture_default_str();
   command.add_option("--json", arguments.json, "Write what was found to this file");
 }
@@ -383,7 +393,8 @@ int main(int argc, char** argv) {
   step->add_option("--model", arguments.model, "mlp, regression or moons")->required();
   step->add_option("--depth", arguments.depth, "Hidden layers")->check(CLI::PositiveNumber);
   step->add_option("--precision", arguments.precision, "fp32, tf32, bf16 or fp16")->capture_default_str();
-  step->add_option("--plant", arguments.plant, "Plant this fault and see it found (see `crosscheck faults`)");
+  step->add_option("--plant", arguments.plant,
+                   "Plant this fault in the first device and see it found (see `crosscheck faults`)");
   step->add_option("--html", arguments.html, "Write a page to look at");
   step->add_option("--save-failures", arguments.failures, "Write a replay file per failure into this folder");
 
@@ -398,15 +409,14 @@ int main(int argc, char** argv) {
   coverage->add_option("--cases", arguments.cases, "How many")->check(CLI::PositiveNumber)->capture_default_str();
 
   CLI::App* faults = app.add_subcommand("faults", "Plants every fault and tells which checks see it");
+  add_devices(*faults, arguments, "Where they are planted: cpu, cuda or cuda:<number>");
   faults->add_option("--filter", arguments.filter, "Only faults whose name contains this");
   faults->add_option("--seed", arguments.seed, "Of values and noise")->capture_default_str();
   faults->add_option("--json", arguments.json, "Write the table to this file");
 
   CLI::App* replay = app.add_subcommand("replay", "Runs a recorded failure alone");
   replay->add_option("file", arguments.file, "A replay file")->required();
-  replay->add_option("--devices", arguments.devices, "cpu, cuda, cuda:<number>, with commas")
-      ->delimiter(',')
-      ->capture_default_str();
+  add_devices(*replay, arguments, "cpu, cuda, cuda:<number>, with commas");
 
   try {
     app.parse(argc, argv);

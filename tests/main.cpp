@@ -32,7 +32,11 @@ int main(int argc, char** argv) {
   // Kernels that are compiled on the way do not get into the user's own cache.
   setenv("TWINGRAD_KERNEL_CACHE", (testing::TempDir() + "twingrad-kernels").c_str(), 0);
   const int gpus = twingrad::cuda_device_count();
+#if defined(TWINGRAD_CUDA_IS_EMULATED)
+  std::cout << "GPUs: 0, and " << gpus << " emulated: their kernels run as host code\n";
+#else
   std::cout << "GPUs: " << gpus << (gpus == 0 ? " (tests that need one are skipped)" : "") << '\n';
+#endif
   const int status = RUN_ALL_TESTS();
   const testing::UnitTest& tests = *testing::UnitTest::GetInstance();
   if (tests.test_to_run_count() == 0) {

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "tests/cuda_emulator/shared_memory.h"
 #include "tests/cuda_emulator/state.h"
 
 namespace cuda_emulator {
@@ -36,6 +37,7 @@ std::string Grid::run(const KernelWork& kernel) {
   order_.resize(threads_);
   draw_order(order_);
   ++mutable_counters().kernels;
+  const auto [known, is_new] = uses_shared_.try_emplace(kernel.function, true);
   const std::uint64_t blocks = std::uint64_t{kernel.grid.x} * kernel.grid.y * kernel.grid.z;
   mutable_counters().threads += blocks * threads_;
   std::vector<unsigned> shuffled;
@@ -51,7 +53,13 @@ std::string Grid::run(const KernelWork& kernel) {
     blockIdx.x = static_cast<unsigned>(block % kernel.grid.x);
     blockIdx.y = static_cast<unsigned>(block / kernel.grid.x % kernel.grid.y);
     blockIdx.z = static_cast<unsigned>(block / kernel.grid.x / kernel.grid.y);
+    if (known->second) {
+      spoil_shared_memory();
+    }
     run_block();
+    if (is_new && i == 0) {
+      known->second = shared_memory_was_written();
+    }
   }
   return error_;
 }
@@ -190,11 +198,11 @@ void Grid::pause(bool must) {
   leave();
 }
 
-int block_barrier(Vote vote, bool predicate, const std::source_location& where) {
+int block_barrier(Vote vote, bool predicate, Where where) {
   return grid().barrier(vote, predicate, where);
 }
-std::uint64_t exchange(Exchange kind, std::uint32_t mask, std::uint64_t value, std::uint32_t operand, int width,
-                       const std::source_location& where) {
+unsigned long long exchange(Exchange kind, unsigned mask, unsigned long long value, unsigned operand, int width,
+                            Where where) {
   return grid().exchange(kind, mask, value, operand, width, where);
 }
 void pause_at_atomic() {

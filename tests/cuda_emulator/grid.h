@@ -5,8 +5,8 @@
 #include <cuda_emulator/device_functions.h>
 
 #include <memory>
-#include <source_location>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "tests/cuda_emulator/fiber.h"
@@ -26,7 +26,7 @@ enum class Phase : unsigned char {
 struct Lane {
   Phase phase = Phase::fresh;
   unsigned fiber = 0;  ///< where it stands, while it waits
-  std::source_location where;
+  Where where{};
   // Of the barrier or exchange it waits for:
   Exchange kind{};
   Vote vote{};
@@ -42,10 +42,13 @@ class Grid {
   /// Runs the whole launch. Empty, or what went wrong inside.
   std::string run(const KernelWork& kernel);
 
+  /// Another kernel may come to lie there.
+  void forget(const void* function) { uses_shared_.erase(function); }
+
   // From inside a kernel:
-  int barrier(Vote vote, bool predicate, const std::source_location& where);
+  int barrier(Vote vote, bool predicate, Where where);
   std::uint64_t exchange(Exchange kind, std::uint32_t mask, std::uint64_t value, std::uint32_t operand, int width,
-                         const std::source_location& where);
+                         Where where);
   void pause(bool must);
 
  private:
@@ -78,6 +81,7 @@ class Grid {
   unsigned at_barrier_ = 0;
   unsigned current_ = 0;
   unsigned current_fiber_ = 0;
+  std::unordered_map<const void*, bool> uses_shared_;  ///< of kernels that ran
   std::size_t failures_ = 0;  ///< attempts at atomics that failed since something else happened
   std::string error_;
 

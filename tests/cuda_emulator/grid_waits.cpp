@@ -12,14 +12,14 @@ namespace {
 
 constexpr unsigned warp_size = 32;
 
-std::string text(const std::source_location& where) {
-  const std::string file = where.file_name();
+std::string text(Where where) {
+  const std::string file = where.file;
   const std::size_t slash = file.find_last_of('/');
-  return (slash == std::string::npos ? file : file.substr(slash + 1)) + ":" + std::to_string(where.line());
+  return (slash == std::string::npos ? file : file.substr(slash + 1)) + ":" + std::to_string(where.line);
 }
 
-bool same(const std::source_location& a, const std::source_location& b) {
-  return a.line() == b.line() && a.column() == b.column() && std::strcmp(a.file_name(), b.file_name()) == 0;
+bool same(Where a, Where b) {
+  return a.line == b.line && std::strcmp(a.file, b.file) == 0;
 }
 
 std::string_view name(Exchange kind) {
@@ -65,7 +65,7 @@ unsigned source_lane(const Lane& lane, unsigned reader) {
 
 }  // namespace
 
-int Grid::barrier(Vote vote, bool predicate, const std::source_location& where) {
+int Grid::barrier(Vote vote, bool predicate, Where where) {
   Lane& lane = lanes_[current_];
   lane.where = where;
   lane.vote = vote;
@@ -98,7 +98,7 @@ void Grid::complete_barrier() {
 }
 
 std::uint64_t Grid::exchange(Exchange kind, std::uint32_t mask, std::uint64_t value, std::uint32_t operand, int width,
-                             const std::source_location& where) {
+                             Where where) {
   const unsigned warp = current_ / warp_size * warp_size;
   const unsigned me = current_ - warp;
   const std::string at = std::string(name(kind)) + " at " + text(where);

@@ -76,6 +76,11 @@ const Signature* find_kernel(const void* function) {
   return entry == kernels().end() ? nullptr : &entry->second;
 }
 
+void forget_kernel(const void* function) {
+  kernels().erase(function);
+  grid().forget(function);
+}
+
 Arguments::Arguments(const Signature& signature, void* const* values) {
   constexpr std::size_t line = 64;  // no parameter is aligned to more
   const std::size_t bytes = parameter_bytes(signature) + line;

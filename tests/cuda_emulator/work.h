@@ -33,6 +33,7 @@ struct KernelWork {
   std::size_t shared_bytes = 0;
   Arguments arguments;
 };
+
 struct CopyWork {
   void* target;
   const void* source;
@@ -67,6 +68,7 @@ struct GraphWork {
 
 /// The kernel's signature, or nullptr.
 const Signature* find_kernel(const void* function);
+void forget_kernel(const void* function);
 /// What CUDA would say of a launch like this one.
 cudaError_t check_launch(const KernelWork& kernel);
 

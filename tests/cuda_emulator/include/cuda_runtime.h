@@ -6,27 +6,8 @@
 
 #include <math.h>  // NOLINT: kernels call isfinite and its like without std::, as they may in CUDA
 
-#include "cuda_emulator/device_functions.h"
 #include "cuda_emulator/launch.h"
-
-// One compilation makes the code of host and device, so these say nothing. A kernel's static variable is one per
-// process, which is right for __shared__ since blocks run one after the other.
-#define __global__
-#define __device__
-#define __host__
-#define __shared__ static
-#define __constant__ static
-#define __grid_constant__
-#define __forceinline__ inline
-#define __launch_bounds__(...)
-// Empty, because the standard library writes __attribute__((__noinline__)).
-#define __noinline__
-
-using cuda_emulator::blockDim;
-using cuda_emulator::blockIdx;
-using cuda_emulator::gridDim;
-using cuda_emulator::threadIdx;
-inline constexpr int warpSize = 32;
+#include "cuda_emulator/qualifiers.h"
 
 /// Launches a kernel whose arguments are converted to its parameters.
 template <class... Parameters, class... Arguments>

@@ -43,6 +43,9 @@ using cudaGraph_t = struct CUgraph_st*;
 using cudaGraphNode_t = struct CUgraphNode_st*;
 using cudaGraphExec_t = struct CUgraphExec_st*;
 using cudaKernel_t = struct CUkern_st*;
+using cudaLibrary_t = struct CUlib_st*;
+enum cudaJitOption : int;
+enum cudaLibraryOption : int;
 using cudaHostFn_t = void (*)(void*);
 
 inline constexpr unsigned cudaStreamDefault = 0;
