@@ -35,6 +35,10 @@ std::unique_ptr<PreparedKernel> Backend::fuse(const Fusion& /*fusion*/) {
   return nullptr;
 }
 
+bool Backend::merges() const {
+  return false;
+}
+
 std::unique_ptr<PreparedKernel> Backend::merge(std::span<const Fusion> /*fusions*/) {
   return nullptr;
 }

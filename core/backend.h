@@ -100,10 +100,13 @@ class Backend {
   /// A part's result may lie on an input of the fusion that no other part reads differently. Here: nullptr.
   virtual std::unique_ptr<PreparedKernel> fuse(const Fusion& fusion);
 
-  /// Fusions of the same ops, attributes and dtypes, each of which may have one part, as one kernel: several small
-  /// launches for the price of one. None reads or writes over what another one works on, but for hyperparameters that
-  /// all read; so they may run in any order or at once, each with the bits that it gives alone. run() gets the
-  /// addresses of one fusion after the other. nullptr: this backend runs them one by one. Here: nullptr.
+  /// Whether merge() may give a kernel; if not, plans need not be searched for what it might take. Here: false.
+  virtual bool merges() const;
+
+  /// Fusions of the same ops, attributes and dtypes over different shapes, each of which may have one part, as one
+  /// kernel: several small launches for the price of one. None reads or writes over what another one writes; so they
+  /// may run in any order or at once, each with the bits that it gives alone. run() gets the addresses of one fusion
+  /// after the other. nullptr: this backend runs them one by one. Here: nullptr.
   virtual std::unique_ptr<PreparedKernel> merge(std::span<const Fusion> fusions);
 
   /// Whether this backend can record() and copy_listed(). Here: false.

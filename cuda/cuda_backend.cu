@@ -224,6 +224,8 @@ class CudaBackend final : public Backend {
                                                                   : fused_->fuse(fusion, context_);
   }
 
+  bool merges() const override { return true; }
+
   std::unique_ptr<PreparedKernel> merge(std::span<const Fusion> fusions) override {
     enter();
     return fused_->merge(fusions, context_);

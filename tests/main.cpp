@@ -29,6 +29,8 @@ int main(int argc, char** argv) {
   if (lists) {
     return RUN_ALL_TESTS();
   }
+  // Kernels that are compiled on the way do not get into the user's own cache.
+  setenv("TWINGRAD_KERNEL_CACHE", (testing::TempDir() + "twingrad-kernels").c_str(), 0);
   const int gpus = twingrad::cuda_device_count();
 #if defined(TWINGRAD_CUDA_IS_EMULATED)
   std::cout << "GPUs: 0, and " << gpus << " emulated: their kernels run as host code\n";

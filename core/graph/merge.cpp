@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <set>
+#include <memory>
 #include <utility>
 
 namespace twingrad {
@@ -14,7 +14,7 @@ namespace {
 constexpr std::int64_t most_elements = std::int64_t{1} << 16;
 /// How many launches are offered as one, and how far apart they may stand.
 constexpr std::size_t most_launches = 16;
-constexpr std::size_t farthest = 256;
+constexpr std::size_t farthest = 64;
 
 class Merger {
  public:
@@ -24,7 +24,7 @@ class Merger {
     for (std::size_t l = 0; l < launches.size(); ++l) {
       units_.push_back(unit_for(l));
       if (units_.back().may_merge) {
-        units_.back().fusion = fusion_of(units_.back());
+        classify(units_.back());
       }
     }
     number_units();
@@ -64,8 +64,9 @@ class Merger {
     bool may_merge = true;
     bool updates = false;
     Fusion fusion{};
-    std::set<int> read{};         ///< slots
-    std::set<int> overwritten{};  ///< that results may lie on: see Planner::may_overwrite()
+    int kind = 0;                    ///< the same for fusions that may be merged
+    std::vector<int> read{};         ///< slots, ascending
+    std::vector<int> overwritten{};  ///< those that results may lie on: see Planner::may_overwrite()
   };
 
   /// Units that can run at once, before unit `place`.
@@ -90,13 +91,15 @@ class Merger {
       for (std::size_t j = 0; j < step(s).inputs.size(); ++j) {
         const int slot = step(s).inputs[j].slot;
         const bool is_hyper = is_update && j + 1 == step(s).inputs.size();
-        unit.read.insert(slot);
+        unit.read.push_back(slot);
         const bool is_literal = slots_[static_cast<std::size_t>(slot)].kind == Plan::Slot::Kind::literal;
         if (by_element && !is_hyper && !is_literal && call.inputs[j].contiguous()) {
-          unit.overwritten.insert(slot);
+          unit.overwritten.push_back(slot);
         }
       }
     }
+    std::sort(unit.read.begin(), unit.read.end());
+    std::sort(unit.overwritten.begin(), unit.overwritten.end());
     return unit;
   }
 
@@ -110,6 +113,16 @@ class Merger {
       fusion.parts.push_back(std::move(part));
     }
     return fusion;
+  }
+
+  void classify(Unit& unit) {
+    unit.fusion = fusion_of(unit);
+    const auto known =
+        std::find_if(kinds_.begin(), kinds_.end(), [&](std::size_t u) { return alike(units_[u].fusion, unit.fusion); });
+    unit.kind = static_cast<int>(known - kinds_.begin());
+    if (known == kinds_.end()) {
+      kinds_.push_back(static_cast<std::size_t>(&unit - units_.data()));
+    }
   }
 
   void number_units() {
@@ -133,8 +146,18 @@ class Merger {
     return std::equal(a.parts.begin(), a.parts.end(), b.parts.begin(), b.parts.end(), same_part);
   }
 
-  static bool meet(const std::set<int>& a, const std::set<int>& b) {
-    return std::any_of(a.begin(), a.end(), [&](int slot) { return b.contains(slot); });
+  static bool meet(const std::vector<int>& a, const std::vector<int>& b) {
+    auto x = a.begin();
+    auto y = b.begin();
+    while (x != a.end() && y != b.end() && *x != *y) {
+      *x < *y ? ++x : ++y;
+    }
+    return x != a.end() && y != b.end();
+  }
+  static void add(std::vector<int>& slots, const std::vector<int>& more) {
+    const auto middle = static_cast<std::ptrdiff_t>(slots.size());
+    slots.insert(slots.end(), more.begin(), more.end());
+    std::inplace_merge(slots.begin(), slots.begin() + middle, slots.end());
   }
 
   bool reads_result(std::size_t reader, std::size_t u) const {
@@ -176,11 +199,11 @@ class Merger {
     const std::size_t end = std::min(units_.size(), first + farthest);
     Group group{.members = {first}, .place = first};
     std::size_t deadline = latest(first, end);
-    std::set<int> read = units_[first].read;
-    std::set<int> overwritten = units_[first].overwritten;
+    std::vector<int> read = units_[first].read;
+    std::vector<int> overwritten = units_[first].overwritten;
     for (std::size_t u = first + 1; u < end && group.members.size() < most_launches; ++u) {
       const Unit& unit = units_[u];
-      if (!unit.may_merge || !alike(units_[first].fusion, unit.fusion) || meet(read, unit.overwritten) ||
+      if (!unit.may_merge || unit.kind != units_[first].kind || meet(read, unit.overwritten) ||
           meet(overwritten, unit.read)) {
         continue;
       }
@@ -194,8 +217,8 @@ class Merger {
       group.members.push_back(u);
       group.place = place;
       deadline = std::min(deadline, latest(u, end));
-      read.insert(unit.read.begin(), unit.read.end());
-      overwritten.insert(unit.overwritten.begin(), unit.overwritten.end());
+      add(read, unit.read);
+      add(overwritten, unit.overwritten);
     }
     return group;
   }
@@ -208,8 +231,8 @@ class Merger {
       const Unit& unit = units_[member];
       merged.steps.insert(merged.steps.end(), unit.steps.begin(), unit.steps.end());
       merged.updates = merged.updates || unit.updates;
-      merged.read.insert(unit.read.begin(), unit.read.end());
-      merged.overwritten.insert(unit.overwritten.begin(), unit.overwritten.end());
+      add(merged.read, unit.read);
+      add(merged.overwritten, unit.overwritten);
     }
     std::vector<Unit> units;
     for (std::size_t u = 0; u <= units_.size(); ++u) {
@@ -253,6 +276,7 @@ class Merger {
   std::vector<Plan::Launch>& launches_;
   const std::vector<Plan::Slot>& slots_;
   Backend& backend_;
+  std::vector<std::size_t> kinds_;    // the first unit of each, while units are classified
   std::vector<Unit> units_;           // in the order they are launched
   std::vector<std::size_t> unit_of_;  // by step
 };
@@ -261,7 +285,9 @@ class Merger {
 
 void merge_launches(std::vector<Plan::Step>& steps, std::vector<Plan::Launch>& launches,
                     const std::vector<Plan::Slot>& slots, Backend& backend) {
-  Merger(steps, launches, slots, backend).run();
+  if (backend.merges()) {
+    Merger(steps, launches, slots, backend).run();
+  }
 }
 
 }  // namespace twingrad

@@ -27,12 +27,14 @@ class MergingBackend final : public CpuForwardingBackend {
     return by_element ? std::make_unique<PartsOneByOne>(*this, fusion) : nullptr;
   }
 
+  bool merges() const override { return true; }
+
   std::unique_ptr<PreparedKernel> merge(std::span<const Fusion> fusions) override {
     sizes.push_back(fusions.size());
-    return merges ? std::make_unique<Backwards>(*this, fusions) : nullptr;
+    return takes ? std::make_unique<Backwards>(*this, fusions) : nullptr;
   }
 
-  bool merges = true;
+  bool takes = true;
   std::vector<std::size_t> sizes;  ///< of what was offered
 
  private:
@@ -116,7 +118,7 @@ TEST_F(MergeTest, WhatTheDeviceRefusesRunsOneByOne) {
   const auto adam = [](const std::vector<Tensor>& p) { return std::make_unique<optim::AdamW>(p); };
   const Values merged = trained(adam);
   clear_plan_cache();
-  backend_.merges = false;
+  backend_.takes = false;
   EXPECT_EQ(merged, trained(adam));
 }
 

@@ -33,6 +33,8 @@ class Noting final : public tests::CpuForwardingBackend {
     return std::make_unique<tests::PartsOneByOne>(*this, fusion);
   }
 
+  bool merges() const override { return true; }
+
   std::unique_ptr<PreparedKernel> merge(std::span<const Fusion> fusions) override {
     const FusedPlan plan = *plan_fusion(fusions.front());
     for (const Fusion& fusion : fusions) {
