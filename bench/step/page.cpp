@@ -114,8 +114,9 @@ std::string to_page(const nlohmann::json& run) {
     const nlohmann::json& machine = run.at("machine");
     text += "<p class='soft'>" + text_of(machine, "processor") + " (" + text_of(machine, "family_model") + "), " +
             std::to_string(machine.at("threads").get<int>()) + " CPUs, " + text_of(machine, "system") + "; " +
-            text_of(machine, "compiler") + "; commit " + text_of(machine, "commit") + ", " + text_of(machine, "date") +
-            "; " + std::to_string(run.at("starts").get<int>()) + " starts of every system</p>\n";
+            (machine.contains("gpu") ? text_of(machine, "gpu") + "; " : "") + text_of(machine, "compiler") +
+            "; commit " + text_of(machine, "commit") + ", " + text_of(machine, "date") + "; " +
+            std::to_string(run.at("starts").get<int>()) + " starts of every system</p>\n";
     for (const nlohmann::json& left : run.at("left_out")) {
       text += "<p><b>Left out: " + text_of(left, "system") + "</b>: " + text_of(left, "reason") + "</p>\n";
     }

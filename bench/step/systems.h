@@ -26,6 +26,7 @@ struct SystemSpec {
   bool one_thread = false;   ///< only on one; others with one and with all
   bool all_threads = false;  ///< only on all
   std::string work = "";     ///< only for this one; empty: all
+  std::string device = "";   ///< "cpu" or "cuda" alone; empty: both
 };
 
 const std::vector<SystemSpec>& catalogue();
@@ -39,8 +40,8 @@ struct Places {
   std::string python;    ///< interpreter that has torch and jax; empty: none
 };
 
-/// Why a system cannot be started here; empty when it can.
-std::string why_left_out(const SystemSpec& spec, const Places& places);
+/// Why a system cannot be started here for `device` ("cpu" or "cuda"); empty when it can.
+std::string why_left_out(const SystemSpec& spec, const Places& places, const std::string& device);
 std::vector<std::string> command(const SystemSpec& spec, const Places& places, const std::string& work,
                                  const std::string& data, int threads, const std::string& device);
 /// Every library is told its number of threads, and compilers where to keep what they made.

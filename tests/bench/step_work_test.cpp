@@ -152,8 +152,10 @@ TEST(StepSystems, NamesAreUniqueAndUnknownOnesRefused) {
 TEST(StepSystems, WhatIsNotInstalledIsLeftOutWithItsReason) {
   const Places nowhere{.binaries = "/nonexistent", .peers = "/nonexistent", .python = ""};
   const auto why = [&](const std::string& name, const Places& places) {
-    return why_left_out(choose_systems({name}).front(), places);
+    return why_left_out(choose_systems({name}).front(), places, "cpu");
   };
+  EXPECT_EQ(why("torch-graph", nowhere), "it runs with --device cuda alone");
+  EXPECT_EQ(why_left_out(choose_systems({"handwritten"}).front(), nowhere, "cuda"), "it runs with --device cpu alone");
   EXPECT_NE(why("twingrad", nowhere).find("is not built"), std::string::npos);
   EXPECT_NE(why("libtorch", nowhere).find("TWINGRAD_BENCH_TORCH"), std::string::npos);
   EXPECT_NE(why("jax-jit", nowhere).find("no Python was given"), std::string::npos);
