@@ -6,6 +6,7 @@
 //   stepbench sweep --json sweep.json               # batch by width, for heat maps
 //   stepbench compare before.json after.json      # faster, slower or tie, system by system
 //   stepbench html results.json steps.html          # one page to look at
+//   stepbench html cpu.json sweep.html --beside gpu.json    # two sweeps: from where on the GPU is ahead
 //   stepbench list
 //
 // Exit code 0: done; 1: `run` had to leave out one of ours, which failed, or `compare` found one slower; 2: could not
@@ -199,7 +200,8 @@ int compare_runs(Arguments& arguments) {
 }
 
 int make_page(Arguments& arguments) {
-  write(arguments.page, to_page(read_json(arguments.before)));
+  write(arguments.page,
+        to_page(read_json(arguments.before), arguments.after.empty() ? nlohmann::json() : read_json(arguments.after)));
   return done;
 }
 
@@ -260,6 +262,7 @@ int main(int argc, char** argv) {
   CLI::App* html_command = app.add_subcommand("html", "Makes a page of a result");
   html_command->add_option("result", arguments.before, "JSON of `run`")->required();
   html_command->add_option("page", arguments.page, "HTML file to write")->required();
+  html_command->add_option("--beside", arguments.after, "JSON of `sweep` on another device");
   CLI::App* list_command = app.add_subcommand("list", "What works and systems there are");
   try {
     app.parse(argc, argv);
