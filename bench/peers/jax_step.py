@@ -19,16 +19,17 @@ def cpus_core_by_core(cpus):
     return [cpu for _, cpu in sorted(places)]
 
 
-# Read when JAX starts: its products run on one thread, or on as many as the process has CPUs.
+# Read when JAX starts: on a CPU its products run on one thread, or on as many as the process has CPUs.
+device = sys.argv[sys.argv.index("--device") + 1] if "--device" in sys.argv else "cpu"
 threads = int(sys.argv[sys.argv.index("--threads") + 1]) if "--threads" in sys.argv else 1
 available = os.sched_getaffinity(0)
 if threads < 1 or threads > len(available):
     sys.exit(f"--threads {threads}: JAX can have 1 to {len(available)}, as many as this process may use CPUs")
 if 1 < threads < len(available):
     os.sched_setaffinity(0, cpus_core_by_core(available)[:threads])
-if threads == 1:
+if threads == 1 and device == "cpu":
     os.environ["XLA_FLAGS"] = (os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false").strip()
-os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_PLATFORMS"] = device
 
 import jax
 import jax.numpy as jnp
@@ -66,12 +67,13 @@ LOSSES = {"mse": mse, "cross_entropy": cross_entropy, "binary_cross_entropy": bi
 
 class Jax(peer.System):
     def __init__(self, work, data, arguments):
-        jax.config.update("jax_default_matmul_precision", "highest")
+        # Without a word JAX takes TF32 on GPUs that have it.
+        jax.config.update("jax_default_matmul_precision", "tensorfloat32" if work["precision"] == "tf32" else "highest")
         jax.config.update("jax_cpu_enable_async_dispatch", False)
         adam = work["adam"]
         beta1, beta2, lr, eps = adam["beta1"], adam["beta2"], adam["lr"], adam["eps"]
         loss_of = LOSSES[work["loss"]]
-        dtype = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}[work["precision"]]
+        dtype = {"float32": jnp.float32, "tf32": jnp.float32, "bfloat16": jnp.bfloat16}[work["precision"]]
         self.forward = lambda parameters, x: forward(parameters, x, dtype)
 
         def step(state, x, y):
@@ -109,7 +111,8 @@ class Jax(peer.System):
         self.reset()
 
     def describe(self):
-        return {"version": "JAX " + jax.__version__, "flags": os.environ.get("XLA_FLAGS", "")}
+        flags = [os.environ.get("XLA_FLAGS", ""), jax.devices()[0].device_kind]
+        return {"version": "JAX " + jax.__version__, "flags": " ".join(flags).strip()}
 
     def reset(self):
         parameters = [jnp.array(w) for w in self.initial]

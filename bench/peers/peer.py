@@ -101,7 +101,7 @@ def serve(make, modes):
     parser.add_argument("data")
     parser.add_argument("--mode", choices=modes, required=True)
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--device", choices=["cpu"], default="cpu")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     arguments = parser.parse_args()
     with open(arguments.work, encoding="utf-8") as file:
         work = json.load(file)

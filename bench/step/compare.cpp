@@ -106,9 +106,9 @@ std::vector<Change> compare(const nlohmann::json& before, const nlohmann::json& 
   const nlohmann::json& old_works = works_of(before, "first");
   const nlohmann::json& new_works = works_of(after, "second");
   try {
-    for (const char* key : {"processor", "family_model", "threads"}) {
-      const nlohmann::json& one = before.at("machine").at(key);
-      const nlohmann::json& other = after.at("machine").at(key);
+    for (const char* key : {"processor", "family_model", "threads", "gpu"}) {
+      const nlohmann::json one = before.at("machine").value(key, nlohmann::json());
+      const nlohmann::json other = after.at("machine").value(key, nlohmann::json());
       if (one != other) {
         throw tg::ArgumentError("the runs are of different machines (" + std::string(key) + ": " + one.dump() +
                                 " and " + other.dump() + "); only runs of one machine can be compared");

@@ -1,6 +1,7 @@
 #include "bench/step/machine.h"
 
 #include <sys/utsname.h>
+#include <twingrad/device.h>
 #include <unistd.h>
 
 #include <array>
@@ -66,19 +67,28 @@ std::string now() {
 
 }  // namespace
 
-nlohmann::ordered_json describe_machine(const std::string& source) {
+nlohmann::ordered_json describe_machine(const std::string& source, const std::string& device) {
   utsname names{};
   uname(&names);
   const auto pages = static_cast<double>(sysconf(_SC_PHYS_PAGES));
   const auto page = static_cast<double>(sysconf(_SC_PAGE_SIZE));
-  return {{"date", now()},
-          {"commit", commit_of(source)},
-          {"compiler", "GCC " __VERSION__},
-          {"processor", field("/proc/cpuinfo", "model name")},
-          {"family_model", field("/proc/cpuinfo", "cpu family") + "/" + field("/proc/cpuinfo", "model\t")},
-          {"threads", std::thread::hardware_concurrency()},
-          {"memory_bytes", pages * page},
-          {"system", std::string(names.sysname) + " " + names.release}};
+  nlohmann::ordered_json machine = {
+      {"date", now()},
+      {"commit", commit_of(source)},
+      {"compiler", "GCC " __VERSION__},
+      {"processor", field("/proc/cpuinfo", "model name")},
+      {"family_model", field("/proc/cpuinfo", "cpu family") + "/" + field("/proc/cpuinfo", "model\t")},
+      {"threads", std::thread::hardware_concurrency()},
+      {"memory_bytes", pages * page},
+      {"system", std::string(names.sysname) + " " + names.release}};
+  if (device != "cpu") {
+    machine["gpu"] = twingrad::Device::parse(device).description();
+    const std::string query =
+        "nvidia-smi -i 0 --format=csv,noheader "
+        "--query-gpu=driver_version,clocks.sm,clocks.max.sm,clocks.mem,power.draw,power.limit,temperature.gpu";
+    machine["gpu_driver_clocks_power"] = first_line(query);
+  }
+  return machine;
 }
 
 }  // namespace stepbench

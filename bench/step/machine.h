@@ -7,7 +7,7 @@
 namespace stepbench {
 
 /// `source` is a folder of the repository, for the commit; "unknown" outside of one. A commit with changes on top ends
-/// in "+".
-nlohmann::ordered_json describe_machine(const std::string& source);
+/// in "+". `device` "cuda" adds the GPU, its driver, clocks and power. Throws DeviceError where that is not there.
+nlohmann::ordered_json describe_machine(const std::string& source, const std::string& device);
 
 }  // namespace stepbench

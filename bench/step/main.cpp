@@ -2,14 +2,17 @@
 //
 //   stepbench run --python .peers/bin/python --json results.json
 //   stepbench run --works moons,digits --systems twingrad,jax-scan --quick
+//   stepbench run --device cuda --precision tf32 --python .peers/bin/python --json results.json
 //   stepbench sweep --json sweep.json               # batch by width, for heat maps
 //   stepbench compare before.json after.json      # faster, slower or tie, system by system
 //   stepbench html results.json steps.html          # one page to look at
+//   stepbench html cpu.json sweep.html --beside gpu.json    # two sweeps: from where on the GPU is ahead
 //   stepbench list
 //
 // Exit code 0: done; 1: `run` had to leave out one of ours, which failed, or `compare` found one slower; 2: could not
 // run.
 #include <twingrad/error.h>
+#include <twingrad/precision.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -94,12 +97,12 @@ std::vector<SystemSpec> available(const std::vector<SystemSpec>& systems, const 
   return result;
 }
 
-/// One and all without an option; else what was asked for, each once, ascending. Throws ArgumentError for more threads
-/// than the machine has.
-void check_threads(std::vector<int>& threads) {
+/// One and all without an option, all alone where a GPU computes; else what was asked for, each once, ascending. Throws
+/// ArgumentError for more threads than the machine has.
+void check_threads(std::vector<int>& threads, const std::string& device) {
   const int all = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   if (threads.empty()) {
-    threads = {1, all};
+    threads = device == "cpu" ? std::vector{1, all} : std::vector{all};
   }
   std::sort(threads.begin(), threads.end());
   threads.erase(std::unique(threads.begin(), threads.end()), threads.end());
@@ -114,6 +117,12 @@ int run_all(Arguments& arguments, std::vector<Work> works, bool sweep) {
     work.precision = arguments.precision;
   }
   Settings& settings = arguments.settings;
+  if (settings.device == "cpu") {
+    twingrad::require_precision(arguments.precision == "tf32" ? twingrad::Precision::tf32 : twingrad::Precision::fp32,
+                                twingrad::Device::cpu());
+  } else if (twingrad::cuda_device_count() == 0) {
+    throw twingrad::DeviceError("--device cuda: this machine shows no GPU, or the benchmark was built without CUDA");
+  }
   const std::vector<SystemSpec> chosen = choose_systems(arguments.systems);
   if (arguments.quick) {
     settings.starts = 1;
@@ -121,7 +130,7 @@ int run_all(Arguments& arguments, std::vector<Work> works, bool sweep) {
     settings.repeat_seconds = 0.02;
     settings.budget_seconds = 10;
   }
-  check_threads(settings.threads);
+  check_threads(settings.threads, settings.device);
   settings.places.python = arguments.python;
   settings.places.peers = STEPBENCH_SOURCE "/peers";
   settings.places.binaries = std::filesystem::read_symlink("/proc/self/exe").parent_path();
@@ -133,7 +142,7 @@ int run_all(Arguments& arguments, std::vector<Work> works, bool sweep) {
   nlohmann::ordered_json left_out = nlohmann::ordered_json::array();
   const std::vector<SystemSpec> systems = available(chosen, settings, left_out);
   nlohmann::ordered_json all = {{"format", 1},
-                                {"machine", describe_machine(STEPBENCH_SOURCE)},
+                                {"machine", describe_machine(STEPBENCH_SOURCE, settings.device)},
                                 {"device", settings.device},
                                 {"starts", settings.starts},
                                 {"repeats", settings.repeats},
@@ -191,7 +200,8 @@ int compare_runs(Arguments& arguments) {
 }
 
 int make_page(Arguments& arguments) {
-  write(arguments.page, to_page(read_json(arguments.before)));
+  write(arguments.page,
+        to_page(read_json(arguments.before), arguments.after.empty() ? nlohmann::json() : read_json(arguments.after)));
   return done;
 }
 
@@ -224,7 +234,10 @@ int main(int argc, char** argv) {
         ->delimiter(',');
     command->add_option("--python", arguments.python, "Interpreter with torch and jax ($TWINGRAD_BENCH_PYTHON)");
     command->add_option("--precision", arguments.precision, "Of products")
-        ->check(CLI::IsMember({"float32", "bfloat16"}))
+        ->check(CLI::IsMember({"float32", "tf32", "bfloat16"}))
+        ->capture_default_str();
+    command->add_option("--device", arguments.settings.device, "Where steps run")
+        ->check(CLI::IsMember({"cpu", "cuda"}))
         ->capture_default_str();
     command->add_option("--threads", arguments.settings.threads, "With commas; 1 and all of the machine's without")
         ->delimiter(',')
@@ -249,6 +262,7 @@ int main(int argc, char** argv) {
   CLI::App* html_command = app.add_subcommand("html", "Makes a page of a result");
   html_command->add_option("result", arguments.before, "JSON of `run`")->required();
   html_command->add_option("page", arguments.page, "HTML file to write")->required();
+  html_command->add_option("--beside", arguments.after, "JSON of `sweep` on another device");
   CLI::App* list_command = app.add_subcommand("list", "What works and systems there are");
   try {
     app.parse(argc, argv);

@@ -28,7 +28,8 @@ svg{display:block;width:100%;height:auto}svg.small{max-width:460px}svg text{font
 svg .name{text-anchor:end}svg .ours{font-weight:700}svg .tick{text-anchor:middle;fill:var(--soft);font-size:12px}svg .soft{font-size:11px}
 .grid{stroke:var(--line)}.one{stroke:var(--ink);stroke-width:1.5}.win{fill:var(--win)}.loss{fill:var(--loss)}.self{fill:var(--self)}
 .heat td,.heat th{text-align:center;border:1px solid var(--line)}
-.spread{stroke:var(--ink);stroke-width:2}.reference{fill:none;stroke:var(--line);stroke-width:7}.curve{fill:none;stroke:var(--win);stroke-width:1}
+.spread{stroke:var(--ink);stroke-width:2}.reference{fill:none;stroke:var(--line);stroke-width:7}.curve{fill:none;stroke:var(--win);stroke-width:1}.wide{stroke-width:2.5}.other{stroke:var(--loss);stroke-width:2.5}
+.halves{display:flex;flex-wrap:wrap;gap:8px}svg.half{flex:1 1 480px;max-width:560px}
 )css";
 
 std::string text_of(const nlohmann::json& json, const char* key) {
@@ -101,10 +102,19 @@ std::string section(const PageWork& work) {
   return text + "<div class='card'>" + loss_chart(work) + "</div>\n";
 }
 
+/// The GPU, or the processor.
+std::string device_of(const nlohmann::json& run) {
+  const nlohmann::json& machine = run.at("machine");
+  return text_of(machine, machine.contains("gpu") ? "gpu" : "processor");
+}
+
 }  // namespace
 
-std::string to_page(const nlohmann::json& run) {
+std::string to_page(const nlohmann::json& run, const nlohmann::json& beside) {
   const std::vector<PageWork> works = page_works(run);
+  if (!beside.is_null() && !(run.value("sweep", false) && beside.is_object() && beside.value("sweep", false))) {
+    throw twingrad::ArgumentError("two devices are laid over each other from two sweeps (`stepbench sweep`)");
+  }
   std::string text =
       "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><meta name='viewport' "
       "content='width=device-width'><title>twingrad: training steps</title><style>";
@@ -114,8 +124,9 @@ std::string to_page(const nlohmann::json& run) {
     const nlohmann::json& machine = run.at("machine");
     text += "<p class='soft'>" + text_of(machine, "processor") + " (" + text_of(machine, "family_model") + "), " +
             std::to_string(machine.at("threads").get<int>()) + " CPUs, " + text_of(machine, "system") + "; " +
-            text_of(machine, "compiler") + "; commit " + text_of(machine, "commit") + ", " + text_of(machine, "date") +
-            "; " + std::to_string(run.at("starts").get<int>()) + " starts of every system</p>\n";
+            (machine.contains("gpu") ? text_of(machine, "gpu") + "; " : "") + text_of(machine, "compiler") +
+            "; commit " + text_of(machine, "commit") + ", " + text_of(machine, "date") + "; " +
+            std::to_string(run.at("starts").get<int>()) + " starts of every system</p>\n";
     for (const nlohmann::json& left : run.at("left_out")) {
       text += "<p><b>Left out: " + text_of(left, "system") + "</b>: " + text_of(left, "reason") + "</p>\n";
     }
@@ -131,7 +142,12 @@ std::string to_page(const nlohmann::json& run) {
         "<h2>The best peer's time / ours</h2>\n<div class='card'>" + heat_map(works, best_ratio) +
         "</div>\n<h2>Floor / our time</h2>\n<p class='soft'>1 is the floor itself. A step down between neighbours that "
         "the floor does not have is a cliff.</p>\n<div class='card'>" +
-        heat_map(works, floor_share) + "</div>\n" + glance(works);
+        heat_map(works, floor_share) + "</div>\n";
+    if (!beside.is_null()) {
+      text += "<h2>One device over the other</h2>\n" +
+              crossover_chart(works, page_works(beside), device_of(run), device_of(beside));
+    }
+    text += glance(works);
     return text + "</main></body></html>\n";
   }
   text += glance(works);

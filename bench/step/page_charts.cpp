@@ -7,21 +7,13 @@
 #include <utility>
 
 #include "bench/step/page_data.h"
+#include "bench/step/svg_axis.h"
 #include "bench/step/text.h"
 
 namespace stepbench {
 namespace {
 
 using twingrad::check::escaped;
-
-/// A logarithmic axis from `low` to `high` onto pixels.
-struct LogAxis {
-  double low, high, first, last;
-  double at(double value) const {
-    const double share = std::log(value / low) / std::log(high / low);
-    return first + std::clamp(share, 0.0, 1.0) * (last - first);
-  }
-};
 
 const PageSystem* at(const PageWork& work, int index) {
   return index < 0 ? nullptr : &work.systems[static_cast<std::size_t>(index)];

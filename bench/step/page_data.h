@@ -49,6 +49,10 @@ std::string heat_map(const std::vector<PageWork>& works, double (*value)(const P
 double best_ratio(const PageWork& work);
 /// The floor / our step time; 0 when it was not measured.
 double floor_share(const PageWork& work);
+/// Our step times on two devices over the batch, width by width, and from which batch on the second is ahead. Throws
+/// ArgumentError when the sweeps have no width in common. Names are HTML.
+std::string crossover_chart(const std::vector<PageWork>& first, const std::vector<PageWork>& second,
+                            const std::string& first_name, const std::string& second_name);
 /// FLOP/s over FLOP per byte of all works: the attainable, ours, and the best peer.
 std::string roofline_chart(const std::vector<PageWork>& works);
 

@@ -261,7 +261,7 @@ Ceilings measure_ceilings(const Work& work, const Settings& settings) {
   constexpr double most_copy = 128e6;
   const auto bytes = static_cast<std::int64_t>(std::clamp(step_bytes(work) / 2, least_copy, most_copy));
   Process process({settings.places.binaries + "/bench_system_ceilings", std::to_string(settings.threads.back()),
-                   std::to_string(bytes), work.precision},
+                   std::to_string(bytes), work.precision, settings.device},
                   environment(settings.threads.back(), settings.folder), settings.folder + "/ceilings.log");
   const nlohmann::json answer = nlohmann::json::parse(process.read_line(answer_limit));
   if (answer.contains("error")) {
@@ -306,20 +306,26 @@ std::pair<double, double> output_error_limits(const std::string& precision) {
   if (precision == "float32") {
     return {0, float32};
   }
+  if (precision == "tf32") {
+    return {0, std::sqrt(tf32_roundoff * bfloat16_roundoff)};
+  }
   if (precision == "bfloat16") {
     return {float32, std::sqrt(bfloat16_roundoff)};
   }
-  throw twingrad::ArgumentError("there is no precision '" + precision + "'; there are float32 and bfloat16");
+  throw twingrad::ArgumentError("there is no precision '" + precision + "'; there are float32, tf32 and bfloat16");
 }
 
 double loss_error_limit(const std::string& precision) {
   if (precision == "float32") {
     return 1e-3;
   }
+  if (precision == "tf32") {
+    return 1e-2;
+  }
   if (precision == "bfloat16") {
     return 1e-1;
   }
-  throw twingrad::ArgumentError("there is no precision '" + precision + "'; there are float32 and bfloat16");
+  throw twingrad::ArgumentError("there is no precision '" + precision + "'; there are float32, tf32 and bfloat16");
 }
 
 double loss_error(const std::vector<double>& losses, const std::vector<double>& reference) {

@@ -76,11 +76,12 @@ inline constexpr double float32_roundoff = 0x1p-24;
 inline constexpr double tf32_roundoff = 0x1p-11;
 inline constexpr double bfloat16_roundoff = 0x1p-9;
 /// What `output_error` may be. float32: from 0 to halfway between its roundoff and TF32's, in orders of magnitude.
-/// bfloat16: from there (less would be float32 in disguise) to halfway between its roundoff and 1. Throws ArgumentError
-/// for another precision.
+/// tf32: from 0, since libraries may take float32 for narrow products, to halfway between TF32's roundoff and
+/// bfloat16's. bfloat16: from float32's limit (less would be float32 in disguise) to halfway between its roundoff
+/// and 1. Throws ArgumentError for another precision.
 std::pair<double, double> output_error_limits(const std::string& precision);
 /// Losses must agree to this share of how far training moved them: in float32 0.1 % more learning rate would show, in
-/// bfloat16 10 %. Throws ArgumentError for another precision.
+/// TF32 1 %, in bfloat16 10 %. Throws ArgumentError for another precision.
 double loss_error_limit(const std::string& precision);
 
 /// max |loss - reference| / (max reference - min reference). Throws ArgumentError when the counts differ.

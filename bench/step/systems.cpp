@@ -1,6 +1,5 @@
 #include "bench/step/systems.h"
 
-#include <twingrad/device.h>
 #include <twingrad/error.h>
 
 #include <algorithm>
@@ -71,7 +70,7 @@ const std::vector<SystemSpec>& catalogue() {
        .mode = "uncaptured",
        .description = "planned, kernels queued one by one instead of one captured graph",
        .all_threads = true,
-       .records = true},
+       .device = "cuda"},
       {.name = "twingrad-op-by-op",
        .role = Role::control,
        .program = Program::twingrad,
@@ -84,7 +83,8 @@ const std::vector<SystemSpec>& catalogue() {
        .mode = "plain",
        .description = "plain C++ loops for this net alone",
        .one_thread = true,
-       .work = "moons"},
+       .work = "moons",
+       .device = "cpu"},
       {.name = "libtorch",
        .role = Role::peer,
        .program = Program::libtorch,
@@ -115,16 +115,34 @@ const std::vector<SystemSpec>& catalogue() {
        .program = Program::torch,
        .mode = "compile",
        .description = "torch.compile of forward and loss, fused Adam"},
+      {.name = "torch-compile-overhead",
+       .role = Role::peer,
+       .program = Program::torch,
+       .mode = "compile-overhead",
+       .description = "the same with mode=\"reduce-overhead\": graphs of its own making",
+       .device = "cuda"},
       {.name = "torch-compile-autotune",
        .role = Role::peer,
        .program = Program::torch,
        .mode = "compile-autotune",
-       .description = "the same with mode=\"max-autotune\""},
+       .description = "torch.compile with mode=\"max-autotune\""},
       {.name = "torch-compile-step",
        .role = Role::peer,
        .program = Program::torch,
        .mode = "compile-step",
        .description = "torch.compile of the whole step, Adam included"},
+      {.name = "torch-graph",
+       .role = Role::peer,
+       .program = Program::torch,
+       .mode = "graph",
+       .description = "PyTorch, the whole step captured by hand, one graph launch per step",
+       .device = "cuda"},
+      {.name = "torch-graph-epoch",
+       .role = Role::peer,
+       .program = Program::torch,
+       .mode = "graph-epoch",
+       .description = "PyTorch, the steps of all batches captured by hand in one graph",
+       .device = "cuda"},
       {.name = "jax-jit",
        .role = Role::peer,
        .program = Program::jax,
@@ -160,8 +178,8 @@ std::vector<SystemSpec> choose_systems(const std::vector<std::string>& names) {
 }
 
 std::string why_left_out(const SystemSpec& spec, const Places& places, const std::string& device) {
-  if (spec.records && twingrad::Device::parse(device).kind() != twingrad::DeviceKind::cuda) {
-    return device + " queues every kernel by itself anyway";
+  if (!spec.device.empty() && spec.device != device) {
+    return "it runs with --device " + spec.device + " alone";
   }
   if (const std::string file = binary(spec.program); !file.empty()) {
     const std::string path = places.binaries + "/" + file;
@@ -201,7 +219,9 @@ std::map<std::string, std::string> environment(int threads, const std::string& c
           {"OPENBLAS_NUM_THREADS", count},
           {"TORCHINDUCTOR_CACHE_DIR", caches + "/inductor"},
           {"TRITON_CACHE_DIR", caches + "/triton"},
-          {"PYTHONDONTWRITEBYTECODE", "1"}};
+          {"PYTHONDONTWRITEBYTECODE", "1"},
+          // Else JAX takes most of a GPU's memory when it starts, and nobody else finds any.
+          {"XLA_PYTHON_CLIENT_PREALLOCATE", "false"}};
 }
 
 }  // namespace stepbench

@@ -26,7 +26,7 @@ struct SystemSpec {
   bool one_thread = false;   ///< only on one; others with one and with all
   bool all_threads = false;  ///< only on all
   std::string work = "";     ///< only for this one; empty: all
-  bool records = false;      ///< only on devices that replay recordings: GPUs
+  std::string device = "";   ///< "cpu" or "cuda" alone; empty: both
 };
 
 const std::vector<SystemSpec>& catalogue();
@@ -40,7 +40,7 @@ struct Places {
   std::string python;    ///< interpreter that has torch and jax; empty: none
 };
 
-/// Why a system cannot be started here for this device; empty when it can.
+/// Why a system cannot be started here for `device` ("cpu" or "cuda"); empty when it can.
 std::string why_left_out(const SystemSpec& spec, const Places& places, const std::string& device);
 std::vector<std::string> command(const SystemSpec& spec, const Places& places, const std::string& work,
                                  const std::string& data, int threads, const std::string& device);

@@ -35,12 +35,16 @@ torch::Tensor read(const bench::DataFile& file, const std::string& name) {
 class TorchStep : public bench::System {
  public:
   explicit TorchStep(const bench::Arguments& arguments)
-      : work_(arguments.work), fused_(arguments.mode == "fused"), threads_(arguments.threads) {
+      : work_(arguments.work),
+        fused_(arguments.mode == "fused"),
+        threads_(arguments.threads),
+        device_(arguments.device) {
     torch::set_num_threads(threads_);
+    at::globalContext().setFloat32MatmulPrecision(work_.precision == "tf32" ? "high" : "highest");
     if (work_.precision == "bfloat16") {
-      at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
-      at::autocast::set_autocast_enabled(at::kCPU, true);
-    } else if (work_.precision != "float32") {
+      at::autocast::set_autocast_dtype(device_.type(), at::kBFloat16);
+      at::autocast::set_autocast_enabled(device_.type(), true);
+    } else if (work_.precision != "float32" && work_.precision != "tf32") {
       throw std::runtime_error("there is no precision '" + work_.precision + "'");
     }
     const bench::DataFile data(arguments.data);
@@ -52,14 +56,15 @@ class TorchStep : public bench::System {
       initial_.push_back(read(data, "layer" + std::to_string(layer) + ".weight"));
       initial_.push_back(read(data, "layer" + std::to_string(layer) + ".bias"));
     }
-    x_ = read(data, "x").split(work_.batch);
-    y_ = read(data, "y").split(work_.batch);
+    model_->to(device_);
+    x_ = read(data, "x").to(device_).split(work_.batch);
+    y_ = read(data, "y").to(device_).split(work_.batch);
     reset();
   }
 
   nlohmann::json describe() const override {
     return {{"version", std::string("LibTorch ") + TORCH_VERSION},
-            {"flags", "set_num_threads(" + std::to_string(torch::get_num_threads()) + ")"}};
+            {"flags", "set_num_threads(" + std::to_string(torch::get_num_threads()) + "), " + device_.str()}};
   }
 
   void reset() override {
@@ -72,7 +77,7 @@ class TorchStep : public bench::System {
       parameters_[p].copy_(initial_[p]);
       first_.push_back(torch::zeros_like(parameters_[p]));
       second_.push_back(torch::zeros_like(parameters_[p]));
-      counts_.push_back(torch::zeros({}, torch::kFloat32));
+      counts_.push_back(torch::zeros({}, torch::TensorOptions(torch::kFloat32).device(device_)));
     }
     adam_ = std::make_unique<torch::optim::Adam>(
         parameters_, torch::optim::AdamOptions(work_.lr).betas({work_.beta1, work_.beta2}).eps(work_.eps));
@@ -94,12 +99,17 @@ class TorchStep : public bench::System {
     }
   }
 
+  void synchronize() override {
+    if (device_.is_cuda()) {
+      torch::cuda::synchronize();
+    }
+  }
   double last_loss() override { return loss_.item<double>(); }
 
   std::vector<std::vector<float>> weights() override {
     std::vector<std::vector<float>> all;
     for (const torch::Tensor& parameter : parameters_) {
-      const torch::Tensor flat = parameter.detach().contiguous();
+      const torch::Tensor flat = parameter.detach().cpu().contiguous();
       all.emplace_back(flat.data_ptr<float>(), flat.data_ptr<float>() + flat.numel());
     }
     return all;
@@ -108,7 +118,7 @@ class TorchStep : public bench::System {
   std::vector<double> outputs(std::int64_t rows) override {
     torch::NoGradGuard no_gradients;
     const torch::Tensor out =
-        model_->forward(x_[0]).slice(0, 0, std::min(rows, work_.batch)).to(torch::kFloat64).contiguous();
+        model_->forward(x_[0]).slice(0, 0, std::min(rows, work_.batch)).to(torch::kFloat64).cpu().contiguous();
     return {out.data_ptr<double>(), out.data_ptr<double>() + out.numel()};
   }
 
@@ -128,6 +138,7 @@ class TorchStep : public bench::System {
   bench::WorkFile work_;
   bool fused_;
   int threads_;
+  torch::Device device_;
   torch::nn::Sequential model_;
   std::vector<torch::Tensor> initial_, x_, y_;
   std::vector<torch::Tensor> parameters_, first_, second_, counts_;

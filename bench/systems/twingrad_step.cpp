@@ -41,6 +41,9 @@ class TwingradStep : public bench::System {
     omp_set_num_threads(arguments.threads);
     if (work_.precision == "bfloat16" && dtype_ == tg::f32) {
       model_.set_precision(tg::Precision::mixed_bf16);
+    } else if (work_.precision == "tf32" && dtype_ == tg::f32) {
+      tg::require_precision(tg::Precision::tf32, device_);
+      model_.set_precision(tg::Precision::tf32);
     } else if (work_.precision != "float32" && dtype_ == tg::f32) {
       throw tg::ArgumentError("there is no precision '" + work_.precision + "'");
     }

@@ -9,11 +9,11 @@ namespace twingrad::check {
 namespace {
 
 std::vector<double> run_use(const NodeUse& use, Device device) {
-  return run_alone(*use.op, use.attributes, use.inputs, use.type, device, std::source_location::current());
+  return run_alone(*use.op, use.attributes, use.inputs, use.type, device, std::source_location::current(), use.strides);
 }
 
 ErrorModel model_of_use(const NodeUse& use, Device device) {
-  return model_of(*use.op, use.attributes, use.inputs, use.type, device);
+  return model_of(*use.op, use.attributes, use.inputs, use.type, device, use.strides);
 }
 
 bool same_values(const std::vector<double>& a, const std::vector<double>& b, Dtype dtype) {
@@ -67,6 +67,7 @@ std::vector<std::string> save_failures(const std::function<Tensor(Device)>& trai
     }
     DeviceReport scratch;
     const Isolated isolated = check_isolated(subject, Options{}, report.lambda, scratch);
+    std::vector<std::byte> memory;
     for (const NodeResult& node : found->nodes) {
       if (!is_failure(node)) {
         continue;
@@ -77,6 +78,7 @@ std::vector<std::string> save_failures(const std::function<Tensor(Device)>& trai
       for (const NodePtr& input : source.inputs) {
         failure.use.inputs.push_back(isolated.values[static_cast<std::size_t>(input->index)]);
       }
+      failure.use.strides = place_alone(subject, static_cast<std::size_t>(node.node), isolated.values, memory).strides;
       failure.verdict = node.verdict;
       failure.where = node.where;
       failure.device = found->device;

@@ -1,4 +1,5 @@
-// One failure in one file: a node with the bits of its inputs, what the device made of them and what it should have.
+// One failure in one file: a node with the bits of its inputs, how they lie in memory, what the device made of them and
+// what it should have.
 // The file is small, because shape and values were shrunk as far as the node still fails, and it replays alone, on any
 // device.
 //
@@ -25,6 +26,8 @@ struct NodeUse {
   Attributes attributes;
   std::vector<Array<double>> inputs;
   TensorType type;
+  /// How each input lies in memory, as its kernel sees it; empty: all contiguous.
+  std::vector<Strides> strides = {};
 };
 
 /// A node that failed, as a file holds it.

@@ -20,7 +20,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::string_view format = "twingrad-replay";
-constexpr int version = 1;
+constexpr int version = 2;
 constexpr std::string_view digits = "0123456789abcdef";
 
 std::string to_hex(const void* data, std::size_t size) {
@@ -164,6 +164,18 @@ TensorType read_type(const Json& json) {
   return type;
 }
 
+Strides read_strides(const Json& json, const Shape& shape) {
+  if (!json.contains("strides")) {
+    return contiguous_strides(shape);
+  }
+  const Strides strides = read_dims(json.at("strides"));
+  if (strides.size() != shape.size()) {
+    throw IoError("an input has " + std::to_string(shape.size()) + " axes and " + std::to_string(strides.size()) +
+                  " strides");
+  }
+  return strides;
+}
+
 std::string checksum(Json json) {
   json.erase("crc32");
   const std::string text = json.dump();
@@ -203,7 +215,9 @@ Failure read(const Json& json, std::span<const Op* const> custom) {
   }
   std::memcpy(failure.use.attributes.reals.data(), reals.data(), reals.size());
   for (const Json& input : json.at("inputs")) {
-    failure.use.inputs.push_back(elements_from_hex(input.at("bits").get<std::string>(), read_type(input)));
+    const TensorType type = read_type(input);
+    failure.use.inputs.push_back(elements_from_hex(input.at("bits").get<std::string>(), type));
+    failure.use.strides.push_back(read_strides(input, type.shape));
   }
   const Json& output = json.at("output");
   failure.use.type = read_type(output);
@@ -225,8 +239,14 @@ Failure read(const Json& json, std::span<const Op* const> custom) {
 
 Json write(const Failure& failure, const Comparison& found) {
   Json inputs = Json::array();
-  for (const Array<double>& input : failure.use.inputs) {
+  for (std::size_t j = 0; j < failure.use.inputs.size(); ++j) {
+    const Array<double>& input = failure.use.inputs[j];
     Json one = write_type(input.type);
+    if (!failure.use.strides.empty() &&
+        !TensorView{nullptr, input.type.dtype, input.type.shape, failure.use.strides[j]}.contiguous()) {
+      const Strides& strides = failure.use.strides[j];
+      one["strides"] = std::vector<std::int64_t>(strides.begin(), strides.end());
+    }
     one["bits"] = elements_to_hex(input.data, input.integers, input.type.dtype);
     inputs.push_back(std::move(one));
   }
@@ -259,7 +279,8 @@ static_assert(std::endian::native == std::endian::little, "replay files hold ele
 void save_replay(const std::string& path, Failure failure, Device device) {
   failure.use = shrink(std::move(failure.use), device, failure.lambda);
   const NodeUse& use = failure.use;
-  failure.actual = run_alone(*use.op, use.attributes, use.inputs, use.type, device, std::source_location::current());
+  failure.actual =
+      run_alone(*use.op, use.attributes, use.inputs, use.type, device, std::source_location::current(), use.strides);
   failure.expected = reference<double>(*use.op, use.attributes, use.inputs, use.type, ErrorModel{}).data;
   std::ofstream file(path, std::ios::binary);
   file << write(failure, check_node(use, device, failure.lambda)).dump(1) << '\n';

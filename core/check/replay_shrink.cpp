@@ -1,10 +1,12 @@
 // Makes a failing node smaller while it still fails. Axes first, because they cost most: all axes of one length are
 // shortened together (the two inner lengths of a product), or one alone; then values become 0 or 1, in bulk and later
-// in pieces. Whatever the op's shape rule refuses is not tried.
+// in pieces. Whatever the op's shape rule refuses is not tried. Inputs keep lying in memory as they did (turned,
+// broadcast, with gaps), unless the node fails on contiguous ones, too.
 #include <twingrad/check/replay.h>
 #include <twingrad/check/subject.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <set>
 #include <utility>
 
@@ -32,6 +34,46 @@ Array<double> cut(const Array<double>& array, int axis, std::int64_t begin, std:
   return result;
 }
 
+/// `strides` of a window of shape `from`, for one of shape `to`: axes in the same order in memory, with the same gaps
+/// between them, broadcast and reversed where they were.
+Strides strides_like(const Shape& from, const Strides& strides, const Shape& to) {
+  std::vector<int> axes;
+  for (int axis = 0; axis < from.size(); ++axis) {
+    axes.push_back(axis);
+  }
+  std::stable_sort(axes.begin(), axes.end(), [&](int a, int b) { return std::abs(strides[a]) < std::abs(strides[b]); });
+  Strides result = strides;
+  std::int64_t dense_before = 1;
+  std::int64_t dense = 1;
+  for (const int axis : axes) {
+    const std::int64_t before = std::abs(strides[axis]);
+    if (before == 0) {
+      continue;
+    }
+    const std::int64_t gap = std::max<std::int64_t>(0, before - dense_before);
+    const std::int64_t now = dense + gap;
+    result[axis] = strides[axis] < 0 ? -now : now;
+    dense_before = before * from[axis];
+    dense = now * to[axis];
+  }
+  return result;
+}
+
+/// Gives elements that share memory one value, that of the first of them.
+void share(Array<double>& array, const Strides& strides) {
+  const Strides own = contiguous_strides(array.type.shape);
+  for (std::int64_t i = 0; i < array.size(); ++i) {
+    std::int64_t first = i;
+    for (int axis = 0; axis < own.size(); ++axis) {
+      first -= strides[axis] == 0 ? i / own[axis] % array.type.shape[axis] * own[axis] : 0;
+    }
+    array.data[static_cast<std::size_t>(i)] = array.data[static_cast<std::size_t>(first)];
+    if (!array.integers.empty()) {
+      array.integers[static_cast<std::size_t>(i)] = array.integers[static_cast<std::size_t>(first)];
+    }
+  }
+}
+
 /// Elements of inputs in all tries together: a node of millions of elements gets fewer tries.
 constexpr std::int64_t most_work = 300'000'000;
 
@@ -43,6 +85,11 @@ class Shrinker {
   NodeUse run() {
     if (!fails(best_)) {
       return std::move(best_);
+    }
+    if (!best_.strides.empty()) {
+      NodeUse contiguous = best_;
+      contiguous.strides.clear();
+      take(std::move(contiguous));
     }
     while (tries_ > 0 && shorten_once()) {
     }
@@ -73,6 +120,10 @@ class Shrinker {
       }
       // An op without inputs, or one that makes its type from elsewhere, keeps its shape.
       use.type = use.op->infer != nullptr && !types.empty() ? use.op->infer(types, use.attributes) : use.type;
+      for (std::size_t j = 0; j < use.strides.size(); ++j) {
+        use.strides[j] = strides_like(best_.inputs[j].type.shape, best_.strides[j], use.inputs[j].type.shape);
+        share(use.inputs[j], use.strides[j]);
+      }
       if (numel(use.type.shape) == 0 || !fails(use)) {
         return false;
       }

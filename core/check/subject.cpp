@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <memory>
 
@@ -92,6 +93,48 @@ std::string name_of(const Tensor& handle, std::size_t number) {
   return handle.label().empty() ? "tensor " + std::to_string(number) : handle.label();
 }
 
+/// Offsets of a window's elements: what to add to make them begin at 0, and how many there are from first to last.
+struct Reach {
+  Reach(const Shape& shape, const Strides& strides) {
+    for (int axis = 0; axis < shape.size(); ++axis) {
+      const std::int64_t far = (shape[axis] - 1) * strides[axis];
+      first += far < 0 ? -far : 0;
+      elements += far < 0 ? -far : far;
+    }
+  }
+  std::int64_t first = 0;
+  std::int64_t elements = 1;
+};
+
+/// A leaf that lies in memory with these strides.
+Tensor leaf_of(const Array<double>& array, const Strides& strides, Device device, std::vector<std::byte>& scratch) {
+  const Shape& shape = array.type.shape;
+  if (array.size() == 0 || TensorView{nullptr, array.type.dtype, shape, strides}.contiguous()) {
+    return leaf_of(array, device, scratch);
+  }
+  const Reach reach(shape, strides);
+  const auto elements = static_cast<std::size_t>(reach.elements);
+  Array<double> memory{{{reach.elements}, array.type.dtype}, {}, {}};
+  memory.data.assign(elements, is_floating(array.type.dtype) ? std::numeric_limits<double>::quiet_NaN() : 0);
+  memory.integers.assign(array.integers.empty() ? 0 : elements, 0);
+  const Strides own = contiguous_strides(shape);
+  for (std::int64_t i = 0; i < array.size(); ++i) {
+    std::int64_t place = reach.first;
+    for (int axis = 0; axis < shape.size(); ++axis) {
+      place += i / own[axis] % shape[axis] * strides[axis];
+    }
+    memory.data[static_cast<std::size_t>(place)] = array.data[static_cast<std::size_t>(i)];
+    if (!array.integers.empty()) {
+      memory.integers[static_cast<std::size_t>(place)] = array.integers[static_cast<std::size_t>(i)];
+    }
+  }
+  const NodePtr window = leaf_with_value(*leaf_of(memory, device, scratch).node());
+  window->shape = shape;
+  window->strides = strides;
+  window->offset = reach.first;
+  return Tensor(window);
+}
+
 }  // namespace
 
 Subject take_step(const std::function<Tensor(Device)>& train_step, Device device) {
@@ -163,11 +206,13 @@ Array<double> read(const Tensor& tensor) {
 }
 
 std::vector<double> run_alone(const Op& op, const Attributes& attributes, const std::vector<Array<double>>& inputs,
-                              const TensorType& type, Device device, const std::source_location& where) {
+                              const TensorType& type, Device device, const std::source_location& where,
+                              const std::vector<Strides>& strides) {
   std::vector<Tensor> leaves;
   std::vector<std::byte> scratch;
-  for (const Array<double>& input : inputs) {
-    leaves.push_back(leaf_of(input, device, scratch));
+  for (std::size_t j = 0; j < inputs.size(); ++j) {
+    leaves.push_back(strides.empty() ? leaf_of(inputs[j], device, scratch)
+                                     : leaf_of(inputs[j], strides[j], device, scratch));
   }
   return apply_typed(op, leaves, attributes, type, device, where).to_vector<double>();
 }
@@ -193,23 +238,28 @@ PlacedNode place_alone(const Subject& subject, std::size_t node, const std::vect
   for (const NodePtr& from : used.inputs) {
     inputs.push_back(input(static_cast<std::size_t>(from->index)));
   }
-  PlacedNode placed{apply_typed(*used.op, inputs, used.attributes, used.type(), subject.device, used.where),
-                    ErrorModel{}};
+  PlacedNode placed{
+      apply_typed(*used.op, inputs, used.attributes, used.type(), subject.device, used.where), ErrorModel{}, {}};
   // The walk below numbers new nodes only: those of the subject are not among them.
   const std::shared_ptr<Plan> plan = make_plan(graph_of({placed.output}));
   for (const Plan::Step& step : plan->steps) {
     if (step.call.op == used.op) {
       placed.model = backend(subject.device).error_model(step.call);
+      placed.strides.clear();
+      for (const TensorView& view : step.call.inputs) {
+        placed.strides.push_back(view.strides);
+      }
     }
   }
   return placed;
 }
 
 ErrorModel model_of(const Op& op, const Attributes& attributes, const std::vector<Array<double>>& inputs,
-                    const TensorType& type, Device device) {
+                    const TensorType& type, Device device, const std::vector<Strides>& strides) {
   KernelCall call{&op, attributes, {}, {nullptr, type.dtype, type.shape, contiguous_strides(type.shape)}, {}};
-  for (const Array<double>& input : inputs) {
-    call.inputs.push_back({nullptr, input.type.dtype, input.type.shape, contiguous_strides(input.type.shape)});
+  for (std::size_t j = 0; j < inputs.size(); ++j) {
+    const auto& [shape, dtype] = inputs[j].type;
+    call.inputs.push_back({nullptr, dtype, shape, strides.empty() ? contiguous_strides(shape) : strides[j]});
   }
   return backend(device).error_model(call);
 }

@@ -32,23 +32,26 @@ Subject take_graph(const std::function<std::vector<Tensor>(Device)>& build, Devi
 /// The same without anything that the user asked for: only nodes, of any dtype.
 Subject take_nodes(const std::vector<Tensor>& tensors, Device device);
 
-/// The kernel of one node on `device`, given contiguous inputs on the host.
+/// The kernel of one node on `device`. `strides`: how each input is to lie in memory there, gaps filled with NaN;
+/// empty: all contiguous.
 std::vector<double> run_alone(const Op& op, const Attributes& attributes, const std::vector<Array<double>>& inputs,
-                              const TensorType& type, Device device, const std::source_location& where);
+                              const TensorType& type, Device device, const std::source_location& where,
+                              const std::vector<Strides>& strides = {});
 
 /// One node's kernel, with inputs of given values that lie in memory as they do in the graph: a view is a view again of
 /// what it shows. Not run yet. `scratch` is memory for its leaves on the way to the device, for one node after the
 /// other.
 struct PlacedNode {
   Tensor output;
-  ErrorModel model;  ///< of the kernel that the plan calls
+  ErrorModel model;              ///< of the kernel that the plan calls
+  std::vector<Strides> strides;  ///< of that kernel's inputs
 };
 PlacedNode place_alone(const Subject& subject, std::size_t node, const std::vector<Array<double>>& values,
                        std::vector<std::byte>& scratch);
 
-/// How the device's kernel for this use rounds.
+/// How the device's kernel for this use rounds; `strides` as run_alone() takes them.
 ErrorModel model_of(const Op& op, const Attributes& attributes, const std::vector<Array<double>>& inputs,
-                    const TensorType& type, Device device);
+                    const TensorType& type, Device device, const std::vector<Strides>& strides = {});
 
 /// What the kernel should give, with bounds.
 Array<Tracked> expect(const Op& op, const Attributes& attributes, const std::vector<Array<double>>& inputs,

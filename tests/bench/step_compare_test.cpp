@@ -88,6 +88,9 @@ TEST(StepCompare, RefusesWhatCannotBeCompared) {
   Json other_machine = good;
   other_machine["machine"]["threads"] = 8;
   expect_refused(good, other_machine, "different machines (threads: 2 and 8)");
+  Json with_gpu = good;
+  with_gpu["machine"]["gpu"] = "one";
+  expect_refused(good, with_gpu, "different machines (gpu: null and \"one\")");
   Json other_batch = good;
   other_batch["works"][0]["work"]["batch"] = 64;
   expect_refused(good, other_batch, "the work 'moons' differs");

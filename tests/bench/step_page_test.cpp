@@ -4,6 +4,8 @@
 
 #include <cmath>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "bench/step/page.h"
 #include "bench/step/report.h"
@@ -142,6 +144,37 @@ TEST(StepPage, ASweepIsHeatMaps) {
              "<tr><th>width \\ batch</th><th>10</th></tr>\n<tr><td>2</td><td style='background:color-mix(in srgb,"
              "var(--loss)");
   EXPECT_EQ(page.find("Roofline"), std::string::npos);
+}
+
+/// A sweep of one width over batches, with our step times.
+nlohmann::json sweep_of(const std::string& device, const std::vector<std::pair<int, double>>& seconds_of_batches) {
+  nlohmann::json run = run_of(some_result());
+  run["sweep"] = true;
+  run["machine"]["processor"] = device;
+  run["works"] = nlohmann::json::array();
+  for (const auto& [batch, seconds] : seconds_of_batches) {
+    WorkResult result = some_result();
+    result.work.batch = batch;
+    result.entries[0].step_seconds = {seconds, seconds, seconds, seconds};
+    run["works"].push_back(nlohmann::json(to_json(result)));
+  }
+  return run;
+}
+
+TEST(StepPage, TwoSweepsSayFromWhichBatchOnTheOtherDeviceIsAhead) {
+  const nlohmann::json host = sweep_of("host", {{16, 1e-6}, {32, 2e-6}, {64, 4e-6}, {128, 8e-6}});
+  const std::string page = to_page(host, sweep_of("other", {{16, 3e-6}, {32, 1e-6}, {64, 5e-6}, {128, 6e-6}}));
+  // Ahead at 32 too, but not at all larger ones.
+  expect_has(page, "<tr><td>2</td><td class='left'>other from batch 128 on</td></tr>");
+  expect_has(page, "width 2</text>");
+  expect_has(to_page(host, sweep_of("other", {{16, 1e-7}, {32, 1e-7}, {64, 1e-7}, {128, 9e-6}})),
+             "host at every batch, or at the largest");
+  EXPECT_THROW(to_page(run_of(some_result()), host), twingrad::ArgumentError);
+  nlohmann::json narrower = host;
+  for (nlohmann::json& work : narrower["works"]) {
+    work["work"]["sizes"] = {1, 1};
+  }
+  EXPECT_THROW(to_page(host, narrower), twingrad::ArgumentError);
 }
 
 TEST(StepPage, RefusesOtherFiles) {

@@ -83,6 +83,61 @@ TEST_F(ReplayTest, GivesTheSameBitsAndTheSameFinding) {
   EXPECT_TRUE(elsewhere.comparison.passes()) << "the clean device is right on these values";
 }
 
+bool is_turned_product(const KernelCall& call) {
+  return call.op->name == "matmul" && !call.inputs[1].contiguous() && call.inputs[1].numel() > 1;
+}
+
+TEST_F(ReplayTest, KeepsHowInputsLieInMemory) {
+  // A product that is wrong only where its second operand is turned in memory.
+  const Fault turned{.name = "turned_product",
+                     .family = "matmul",
+                     .description = "drops a term where the second operand is column-major",
+                     .applies = is_turned_product,
+                     .plant = [](FaultCall& call) { call.output[0] += 1; }};
+  const auto step = [](Device device) {
+    Tensor w =
+        tensor(random_normal({23, 19}, {5, 1}).to_vector<float>(), {23, 19}, {.device = device, .requires_grad = true});
+    const Tensor x = tensor(random_normal({8, 19}, {5, 2}).to_vector<float>(), {8, 19}, {.device = device});
+    const Tensor loss = mean(square(matmul(x, transpose(w, 0, 1))));
+    gradients(loss, {w});
+    return loss;
+  };
+  faulty_.backend.plant(turned);
+  const Report report = check::step(step, {.devices = {faulty_.device}, .noise_runs = 0, .gradient_rules = false});
+  const std::vector<std::string> files = save_failures(step, report, {faulty_.device}, folder_);
+  ASSERT_FALSE(files.empty());
+  for (const std::string& path : files) {
+    const Replayed again = replay(path, faulty_.device);
+    EXPECT_TRUE(again.same_bits) << path;
+    EXPECT_FALSE(again.comparison.passes()) << path;
+    const NodeUse& use = again.recorded.use;
+    // A row or a column would lie alike whichever way round: that is as small as it gets.
+    EXPECT_EQ(use.inputs[1].type.shape, (Shape{2, 2})) << path;
+    EXPECT_NE(use.strides[1], contiguous_strides(use.inputs[1].type.shape)) << path;
+    EXPECT_TRUE(replay(path, Device::cpu()).comparison.passes()) << path;
+  }
+}
+
+TEST_F(ReplayTest, BroadcastReversedAndGappedInputsReplay) {
+  const std::string path = folder_ + "/windows.json";
+  const std::vector<const Op*> ops = all_ops();
+  const auto add_op = std::find_if(ops.begin(), ops.end(), [](const Op* op) { return op->name == "add"; });
+  Failure failure;
+  failure.use = {*add_op,
+                 {},
+                 {{{{2, 3}, f32}, {1, 2, 3, 1, 2, 3}, {}}, {{{2, 3}, f32}, {10, 20, 30, 40, 50, 60}, {}}},
+                 {{2, 3}, f32},
+                 {{0, 2}, {4, -1}}};
+  failure.lambda = 8;
+  save_replay(path, failure, Device::cpu());
+  const Replayed again = replay(path, Device::cpu());
+  EXPECT_EQ(again.actual, (std::vector<double>{11, 22, 33, 41, 52, 63}));
+  EXPECT_EQ(again.recorded.use.strides, failure.use.strides);
+  EXPECT_TRUE(again.same_bits);
+  const std::string other = changed(path, [](auto& json) { json["inputs"][0]["strides"] = std::vector<int>{0, 2, 1}; });
+  EXPECT_NE(message_of<IoError>([&] { replay(other, Device::cpu()); }).find("checksum"), std::string::npos);
+}
+
 TEST_F(ReplayTest, IsShrunkAsFarAsItFails) {
   const Failure failure = load_replay(failing_product());
   // One element of one product is enough, and a term of 1 * 1.
