@@ -4,6 +4,8 @@
 #include <twingrad/ops/rows.h>
 #include <twingrad/ops/use.h>
 
+#include <utility>
+
 namespace twingrad {
 namespace {
 
@@ -167,7 +169,7 @@ Tensor linear_of(const Use& use, const Tensor* bias, const Attributes& attribute
     use.fail<ShapeError>("the bias must have the shape (" + std::to_string(weight.size(0)) + ")");
   }
   const Tensor matrix = as_matrix(x);
-  const Tensor turned = transpose(weight);
+  const Tensor turned = apply(permute_op, {weight}, {.ints = {1, 0}});
   const Tensor result = bias == nullptr ? apply(matmul_row, {matrix, turned}, attributes)
                                         : apply(matmul_row, {matrix, turned, *bias}, attributes);
   return x.rank() == 2 ? result : reshape(result, with_last(x.shape(), weight.size(0)));
@@ -178,6 +180,10 @@ Tensor linear_of(const Use& use, const Tensor* bias, const Attributes& attribute
 Tensor linear(Operand x, Operand weight, Operand bias) {
   if (!bias.is_number() && !bias.tensor().defined()) {
     return linear(x, weight);
+  }
+  if (AutocastScope::active() == nullptr) {
+    const Use use("linear", {std::move(x), std::move(weight), std::move(bias)});
+    return linear_of(use, &use[2], {});
   }
   const Use use("linear",
                 {autocast_product("linear", x), autocast_product("linear", weight), autocast_product("linear", bias)});
