@@ -383,6 +383,9 @@ Tensor CompiledStep::run(std::span<const Tensor> inputs) {
       if (!input.defined()) {
         throw ArgumentError("compiled step: an input is an undefined tensor; give it a value first");
       }
+    }
+    eval({inputs.begin(), inputs.end()});  // in one run: the parts of a batch share what picks their rows
+    for (const Tensor& input : inputs) {
       copies.push_back(in_memory(input));
     }
     inputs = copies;

@@ -137,6 +137,21 @@ TEST_P(CompileTest, StepsAfterTheFirstPlanNothingAndAskTheDeviceForNothing) {
   EXPECT_EQ(step.recordings(), 1U);
 }
 
+TEST_P(CompileTest, InputsThatAreStillToBeComputedAreComputedInOneRun) {
+  const Tensor table = tensor(std::vector<double>{1, 2, 3, 4}, {.device = device()});
+  CompiledStep step = compile([](const Tensor& x, const Tensor& y) { return sum(x * y); });
+  const auto total = [&](double first) {
+    const Tensor rows = arange(2, 0, 1, {.device = device()}) + tensor(first, {.dtype = i64, .device = device()});
+    return step(index_select(table, 0, rows), index_select(table, 0, rows) * 2.0).item();
+  };
+  EXPECT_EQ(total(0), 10);
+  const PlanCacheStats before = plan_cache_stats();
+  EXPECT_EQ(total(2), 50);
+  const PlanCacheStats after = plan_cache_stats();
+  EXPECT_EQ(after.hits - before.hits, 1U);
+  EXPECT_EQ(after.misses, before.misses);
+}
+
 TEST_P(CompileTest, ValuesThatAreHeldStayWhatTheyWere) {
   Tensor w = random_normal({4, 4}, {5, 0}, {.device = device(), .requires_grad = true});
   CompiledStep step = compile([&](const Tensor& x) {
