@@ -4,6 +4,7 @@
 //   TWINGRAD_EMULATOR_ORDER    forward (threads and blocks by number), reverse, or random:N with seed N; default
 //   forward TWINGRAD_EMULATOR_STREAMS  deferred (queued work runs when somebody waits for it; default) or immediate
 //   TWINGRAD_EMULATOR_MEMORY   bytes of device memory; default 8 GiB
+//   TWINGRAD_EMULATOR_LEAKS    report: say at the end of the program what was never freed
 #pragma once
 
 #include <cstddef>
