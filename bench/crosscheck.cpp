@@ -182,18 +182,20 @@ int run_coverage(const Arguments& arguments) {
   bool complete = true;
   for (const std::string& name : arguments.devices) {
     std::vector<check::Coverage> rows;
+    std::string device = name;
     if (name.starts_with("cuda") && tg::cuda_device_count() == 0) {
       rows = check::coverage_without("a GPU");
     } else {
       Progress progress;
       const check::OpsReport report = check::ops(ops_options(arguments, tg::Device::parse(name), progress));
       rows = check::coverage(report);
+      device += ", " + tg::Device::parse(name).description();
       complete = complete && report.agrees();
     }
     for (const check::Coverage& row : rows) {
       complete = complete && std::none_of(row.empty.begin(), row.empty.end(), [](bool empty) { return empty; });
     }
-    std::cout << name << '\n' << check::to_text(rows);
+    std::cout << device << '\n' << check::to_text(rows);
     all[name] = nlohmann::ordered_json::parse(check::to_json(rows));
   }
   write(arguments.json, all.dump(2) + "\n");

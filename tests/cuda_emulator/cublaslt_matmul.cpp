@@ -5,6 +5,7 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "tests/cuda_emulator/cublaslt.h"
@@ -85,11 +86,11 @@ std::vector<Accumulator> pack(const void* data, const Layout& layout, bool turne
   return packed;
 }
 
-/// sums[i] += a[i] * b for a column of results.
+/// sums[i] += a[i] * b for a column of results, rounded once, as GPUs do.
 template <class Accumulator>
 void add_column(Accumulator* sums, const Accumulator* a, Accumulator b, std::size_t m) {
   for (std::size_t i = 0; i < m; ++i) {
-    sums[i] += a[i] * b;
+    sums[i] = std::fma(a[i], b, sums[i]);
   }
 }
 

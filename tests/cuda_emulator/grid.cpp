@@ -178,8 +178,7 @@ void Grid::leave() {
   switch_context(fibers_[current_fiber_]->context(), host_, &host_);
 }
 
-void Grid::fail(std::string what) {
-  error_ = std::move(what);
+void Grid::abandon() {
   Context nowhere;
   switch_context(nowhere, host_, &host_);
   std::abort();  // nobody comes back here
@@ -187,7 +186,8 @@ void Grid::fail(std::string what) {
 
 void Grid::pause(bool must) {
   if (must && ++failures_ > patience) {
-    fail("a thread tries an atomic operation again and again, and nobody lets it succeed");
+    error_ = "a thread tries an atomic operation again and again, and nobody lets it succeed";
+    abandon();
   }
   if (!must) {
     if (settings().order != Order::random || random_engine()() % 8 != 0) {

@@ -64,8 +64,8 @@ class Grid {
   void thread_ended();
   void complete_barrier();
   void complete_exchange(unsigned first, std::uint32_t mask);
-  /// Reports an error of the kernel and leaves it for good.
-  [[noreturn]] void fail(std::string what);
+  /// Leaves the kernel for good, error_ says why. Nothing on the stack is destroyed, so nothing on it may own memory.
+  [[noreturn]] void abandon();
   std::string describe_waiting() const;
   void enter(unsigned thread);
   static void fiber_main();

@@ -337,7 +337,7 @@ TEST_F(GridDeathTest, WritingOutsideSharedMemoryIsSeenByTheSanitizer) {
         launch(write_shared, 1, 1, 32, out);
         cudaDeviceSynchronize();
       },
-      "global-buffer-overflow");
+      "global-buffer-overflow|out of bounds");
 }
 #else
 TEST_F(GridTest, WritingOutsideAnAllocationIsAnError) {

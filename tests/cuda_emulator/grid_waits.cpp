@@ -84,7 +84,8 @@ void Grid::complete_barrier() {
   std::uint64_t count = 0;
   for (const Lane& lane : lanes_) {
     if (!same(lane.where, first.where)) {
-      fail("divergent barriers: threads of one block wait at " + text(first.where) + " and at " + text(lane.where));
+      error_ = "divergent barriers: threads of one block wait at " + text(first.where) + " and at " + text(lane.where);
+      abandon();
     }
     count += lane.value;
   }
@@ -101,12 +102,14 @@ std::uint64_t Grid::exchange(Exchange kind, std::uint32_t mask, std::uint64_t va
                              Where where) {
   const unsigned warp = current_ / warp_size * warp_size;
   const unsigned me = current_ - warp;
-  const std::string at = std::string(name(kind)) + " at " + text(where);
+  const auto at = [&] { return std::string(name(kind)) + " at " + text(where); };
   if (width < 1 || width > 32 || (width & (width - 1)) != 0) {
-    fail(at + ": a width of " + std::to_string(width) + ", which is no power of two up to 32");
+    error_ = at() + ": a width of " + std::to_string(width) + ", which is no power of two up to 32";
+    abandon();
   }
   if ((mask >> me & 1U) == 0) {
-    fail(at + ": lane " + std::to_string(me) + " is not in the mask that it gives");
+    error_ = at() + ": lane " + std::to_string(me) + " is not in the mask that it gives";
+    abandon();
   }
   Lane& lane = lanes_[current_];
   lane = Lane{Phase::exchange, current_fiber_, where, kind, lane.vote, mask, operand, width, value};
@@ -118,8 +121,9 @@ std::uint64_t Grid::exchange(Exchange kind, std::uint32_t mask, std::uint64_t va
     }
     const unsigned thread = warp + other;
     if (thread >= threads_ || lanes_[thread].phase == Phase::done) {
-      fail(at + ": its mask names lane " + std::to_string(other) +
-           (thread >= threads_ ? ", and the block has no such thread" : ", which has ended"));
+      error_ = at() + ": its mask names lane " + std::to_string(other) +
+               (thread >= threads_ ? ", and the block has no such thread" : ", which has ended");
+      abandon();
     }
     const Lane& theirs = lanes_[thread];
     complete = complete && theirs.phase == Phase::exchange && theirs.kind == kind && theirs.mask == mask &&
@@ -152,8 +156,9 @@ void Grid::complete_exchange(unsigned first, std::uint32_t mask) {
     } else {
       const unsigned source = source_lane(reader, lane);
       if ((mask >> source & 1U) == 0) {
-        fail(std::string(name(reader.kind)) + " at " + text(reader.where) + ": lane " + std::to_string(lane) +
-             " reads lane " + std::to_string(source) + ", which is not in the mask");
+        error_ = std::string(name(reader.kind)) + " at " + text(reader.where) + ": lane " + std::to_string(lane) +
+                 " reads lane " + std::to_string(source) + ", which is not in the mask";
+        abandon();
       }
       reader.value = given[source];
     }

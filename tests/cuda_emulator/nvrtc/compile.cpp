@@ -12,8 +12,8 @@
 #include <iomanip>
 #include <iterator>
 #include <mutex>
-#include <regex>
 #include <sstream>
+#include <string_view>
 
 #include "tests/cuda_emulator/image.h"
 #include "tests/cuda_emulator/state.h"
@@ -39,13 +39,32 @@ void write_file(const fs::path& path, const std::string& text) {
   std::ofstream(path, std::ios::binary) << text;
 }
 
+/// The names of the kernels in a text: behind __global__, what stands before the first parenthesis that is not that of
+/// the launch bounds.
+std::vector<std::string> kernels_in(const std::string& text) {
+  constexpr std::string_view word = "__global__";
+  constexpr std::string_view letters = "_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+  std::vector<std::string> names;
+  for (std::size_t at = text.find(word); at != std::string::npos; at = text.find(word, at)) {
+    at += word.size();
+    for (std::size_t open = text.find('(', at); open != std::string::npos; open = text.find('(', open)) {
+      const std::size_t last = text.find_last_of(letters, open);
+      const std::size_t before = text.find_last_not_of(letters, last);
+      const std::string name = text.substr(before + 1, last - before);
+      if (name != "__launch_bounds__") {
+        names.push_back(name);
+        break;
+      }
+      open = text.find(')', open);
+    }
+  }
+  return names;
+}
+
 /// The text, and behind it for each kernel a function by which cudaLibraryGetKernel() finds it.
 std::string with_entries(const Source& source) {
-  static const std::regex kernel(R"(__global__\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?void\s+)"
-                                 R"((?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\()");
   std::string text = "#line 1 \"" + source.name + "\"\n" + source.text + "\n";
-  for (std::sregex_iterator at(source.text.begin(), source.text.end(), kernel), end; at != end; ++at) {
-    const std::string name = (*at)[1];
+  for (const std::string& name : kernels_in(source.text)) {
     text += "extern \"C\" const void* " + std::string(entry_prefix) + name +
             "() { return cuda_emulator::know_kernel(&" + name + "); }\n";
   }
