@@ -78,8 +78,8 @@ std::vector<std::string> command(const fs::path& folder, const std::vector<std::
     words.push_back(flag);
   }
   // No header of the host: the program sees what it was given, as with NVRTC.
-  for (const char* word :
-       {"-shared", "-fPIC", "-ffp-contract=off", "-nostdinc", "-nostdinc++", "-w", "-Wa,--no-warn", "-x", "c++"}) {
+  for (const char* word : {"-shared", "-fPIC", "-fno-gnu-unique", "-ffp-contract=off", "-nostdinc", "-nostdinc++", "-w",
+                           "-Wa,--no-warn", "-x", "c++"}) {
     words.emplace_back(word);
   }
   words.insert(words.end(), flags.begin(), flags.end());
