@@ -59,6 +59,7 @@ StepReplay::Recording::Recording(const ComingStep& step)
   }
   for (const NodePtr* place : step.nodes()) {
     forward_.push_back(place->get());
+    addresses_.emplace_back(*place);
   }
 }
 

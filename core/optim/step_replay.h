@@ -62,6 +62,8 @@ class StepReplay {
     std::vector<Held> gradients_;
     std::vector<const Node*> gradient_nodes_;
     std::vector<const Node*> forward_;  ///< in the order of the pattern
+    /// Of the same: while there is one, no new node can have the address of one that is gone.
+    std::vector<std::weak_ptr<const Node>> addresses_;
     std::vector<Tensor> handles_;
     std::vector<const Node*> before_;  ///< what they name
     std::vector<const Node*> values_;  ///< what they are to name
