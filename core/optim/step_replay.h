@@ -103,6 +103,7 @@ class StepReplay {
     std::optional<std::size_t> position;  ///< of what the handle names before; nothing where that is not read
   };
 
+  PoolVector<long> references_of_idle_nodes(const ComingStep& step) const;
   bool fits_forward(const ComingStep& step) const;
   bool fits_buffers() const;
   void take_results(const std::vector<Tensor>& gradients);
@@ -115,6 +116,7 @@ class StepReplay {
   Graph graph_;  ///< its nodes of the forward graph and of buffers are those of the last step
   std::vector<NodePtr> held_;
   std::vector<Forward> forward_;
+  std::vector<char> runs_;  ///< by node of the forward graph
   std::vector<Read> reads_;
   std::vector<Assigned> assigned_;
 };
