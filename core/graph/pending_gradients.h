@@ -30,6 +30,10 @@ class GradientPattern {
 
   bool fits(const NodePlaces& nodes, std::span<const Tensor> inputs) const;
   std::size_t size() const { return entries_.size(); }
+  /// Positions of a node's inputs.
+  std::span<const int> inputs_of(std::size_t node) const {
+    return std::span(edges_).subspan(entries_[node].first_edge, entries_[node].edges);
+  }
   /// Positions of the nodes that gradients were asked for.
   const std::vector<int>& wanted() const { return wanted_; }
 

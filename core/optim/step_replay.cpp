@@ -59,6 +59,7 @@ StepReplay::Recording::Recording(const ComingStep& step)
   }
   for (const NodePtr* place : step.nodes()) {
     forward_.push_back(place->get());
+    addresses_.emplace_back(*place);
   }
 }
 
@@ -125,8 +126,10 @@ std::shared_ptr<StepReplay> StepReplay::of(Recording recording, StepRun ran) {
     ran.held[found->second] = without_value(*ran.held[found->second]);
     recording.gradients_[i].value = ran.held[found->second];
   }
+  replay->runs_.assign(recording.forward_.size(), 0);
   for (std::size_t i = 0; i < recording.forward_.size(); ++i) {
     if (const auto found = place.find(recording.forward_[i]); found != place.end()) {
+      replay->runs_[i] = 1;
       replay->forward_.push_back({found->second, i, explained[found->second]});
       ran.held[found->second] = nullptr;
     }
@@ -166,11 +169,31 @@ bool StepReplay::fits(const ComingStep& step) const {
          std::ranges::equal(gradients_, step.gradients(), is_same) && fits_forward(step) && fits_buffers();
 }
 
+// What refers to each node and would be gone if the gradients had been built: nodes that the step does not run, the
+// end of the loss above all, where nobody holds them.
+PoolVector<long> StepReplay::references_of_idle_nodes(const ComingStep& step) const {
+  const NodePlaces& nodes = step.pending().nodes();
+  PoolVector<long> references(nodes.size(), 0);
+  for (std::size_t i = nodes.size(); i-- > 0;) {
+    const NodePtr& place = *nodes[i];
+    const bool is_root = &place == &step.pending().root();
+    if (runs_[i] == 0 && place.use_count() == references[i] + (is_root ? 1 : 0)) {
+      for (const int input : pattern_->inputs_of(i)) {
+        ++references[static_cast<std::size_t>(input)];
+      }
+    }
+  }
+  return references;
+}
+
 bool StepReplay::fits_forward(const ComingStep& step) const {
+  const bool has_idle = step.pending().root().use_count() == 1;
+  const PoolVector<long> idle = has_idle ? references_of_idle_nodes(step) : PoolVector<long>();
   for (const Forward& item : forward_) {
     const NodePtr& place = *step.nodes()[item.index];
     const Node& node = *place;
-    const long references = place.use_count() - (&place == &step.pending().root() ? 1 : 0);
+    const long unbuilt = (&place == &step.pending().root() ? 1 : 0) + (item.index < idle.size() ? idle[item.index] : 0);
+    const long references = place.use_count() - unbuilt;
     const bool referenced = references > item.explained;
     if (!node.has_value()) {
       if (referenced != (graph_.keep[item.position] != 0)) {

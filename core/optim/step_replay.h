@@ -62,6 +62,8 @@ class StepReplay {
     std::vector<Held> gradients_;
     std::vector<const Node*> gradient_nodes_;
     std::vector<const Node*> forward_;  ///< in the order of the pattern
+    /// Of the same: while there is one, no new node can have the address of one that is gone.
+    std::vector<std::weak_ptr<const Node>> addresses_;
     std::vector<Tensor> handles_;
     std::vector<const Node*> before_;  ///< what they name
     std::vector<const Node*> values_;  ///< what they are to name
@@ -101,6 +103,7 @@ class StepReplay {
     std::optional<std::size_t> position;  ///< of what the handle names before; nothing where that is not read
   };
 
+  PoolVector<long> references_of_idle_nodes(const ComingStep& step) const;
   bool fits_forward(const ComingStep& step) const;
   bool fits_buffers() const;
   void take_results(const std::vector<Tensor>& gradients);
@@ -113,6 +116,7 @@ class StepReplay {
   Graph graph_;  ///< its nodes of the forward graph and of buffers are those of the last step
   std::vector<NodePtr> held_;
   std::vector<Forward> forward_;
+  std::vector<char> runs_;  ///< by node of the forward graph
   std::vector<Read> reads_;
   std::vector<Assigned> assigned_;
 };

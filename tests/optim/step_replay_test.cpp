@@ -386,6 +386,26 @@ TEST_P(StepReplayTest, BatchesOfALoader) {
   EXPECT_GE(replaying.replayed, 3U);
 }
 
+TEST_P(StepReplayTest, ALossThatNobodyHolds) {
+  const auto run = [&](bool looks) {
+    Training training(device());
+    for (training.at = 0; training.at < 8; ++training.at) {
+      std::vector<Tensor> of =
+          gradients(mse_loss(training.model(training.draw(5)), training.draw(3)), training.model.parameters());
+      for (std::size_t i = 0; looks && i < of.size(); ++i) {
+        EXPECT_EQ(of[i].dtype(), f32);
+      }
+      training.optimizer->set_learning_rate(0.01 / static_cast<double>(1 + training.at));
+      training.count([&] { training.optimizer->step(std::move(of)); });
+      training.see(training.model.parameters()[0]);
+    }
+    return training;
+  };
+  const Training replaying = run(false);
+  EXPECT_EQ(run(true).seen, replaying.seen);
+  EXPECT_GE(replaying.replayed, 4U);
+}
+
 TEST_P(StepReplayTest, ThroughBackward) {
   for (const bool clears : {true, false}) {
     const std::size_t replayed = compare({.step = [&](Training& run, const Tensor& loss) {
