@@ -105,7 +105,7 @@ class Lease {
         continue;
       }
       owned = make_buffer(device, slot.bytes,
-                                       plan_.replays.is_copied(i) ? nullptr : wanted(Replays::slots + i, slot.bytes));
+                          plan_.replays.is_copied(i) ? nullptr : wanted(Replays::slots + i, slot.bytes));
     }
   }
 
