@@ -149,7 +149,7 @@ std::string FusedKernels::description() const {
     return "fusion of common chains only: " + compiler().description();
   }
   return "fusion by " + compiler().description() + ", kernels " +
-         (cache_.directory().empty() ? "not kept" : "kept in " + cache_.directory());
+         (cache_.directory().empty() ? "not kept" : "kept on disk");
 }
 
 std::unique_ptr<PreparedKernel> FusedKernels::fuse(const Fusion& fusion, Context& context) {

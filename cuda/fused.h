@@ -34,7 +34,7 @@ class FusedKernels {
   /// many for its arguments.
   std::unique_ptr<PreparedKernel> merge(std::span<const Fusion> fusions, Context& context);
 
-  /// "fusion by NVRTC 13.0 for sm_90, kernels kept in /home/..." or why chains are run op by op.
+  /// "fusion by NVRTC 13.0 for sm_90, kernels kept on disk" or why chains are run op by op.
   std::string description() const;
 
  private:
