@@ -15,8 +15,8 @@ namespace twingrad {
 struct SumOrder {
   std::int64_t lanes = 1;
   std::int64_t chunk = std::numeric_limits<std::int64_t>::max();
-  /// False where a library decides (oneDNN, cuBLAS): then the order given is the one that loses most, and only a
-  /// result outside its bound is a finding.
+  /// False where a library decides (oneDNN, cuBLAS): then the order given stands in for the deviation, the worst case
+  /// holds for every order, and only a result outside it is a finding.
   bool known = true;
 };
 

@@ -47,6 +47,20 @@ void count_outside(Comparison& result, std::int64_t i) {
   ++result.outside_mod_128[static_cast<std::size_t>(i % 128)];
 }
 
+/// What the root mean square of n independent errors over their deviations exceeds with at most the chance that one
+/// element exceeds lambda: Chernoff's bound for squares of errors that Hoeffding's inequality holds for,
+/// P(sum of squares >= n t^2) <= (t exp((1 - t^2) / 2))^n for t >= 1.
+double chance_limit(std::size_t n, double lambda) {
+  const double due = lambda * lambda / 2 - std::log(2.0);
+  double low = 1;
+  double high = lambda + 2;
+  for (int step = 0; n > 0 && step < 60; ++step) {
+    const double t = (low + high) / 2;
+    (static_cast<double>(n) * ((t * t - 1) / 2 - std::log(t)) >= due ? high : low) = t;
+  }
+  return n > 0 ? high : 1;
+}
+
 bool same_bits(double a, double b) {
   if (std::isnan(a) || std::isnan(b)) {
     return std::isnan(a) && std::isnan(b);
@@ -107,7 +121,9 @@ void compare_element(double actual, const Tracked& due, std::int64_t i, Dtype dt
   result.max_error = std::max(result.max_error, error);
   count_ulps(result, ulps_between(actual, value, bits));
   into.squares += error * error;
-  into.variances += due.variance + due.library * due.library;
+  const double variance = due.variance + due.library * due.library;
+  into.variances += variance;
+  into.samples.add(actual, value, variance);
   note(result, i, actual, value, bound, error == 0 ? 0 : error / bound);
   if (!(error <= bound)) {
     count_outside(result, i);
@@ -137,6 +153,7 @@ void join(PartialComparison& into, const PartialComparison& next) {
   }
   into.squares += next.squares;
   into.variances += next.variances;
+  into.samples.add(next.samples);
   into.not_finite = into.not_finite || next.not_finite;
   into.drift = into.drift || next.drift;
   into.outside = into.outside || next.outside;
@@ -145,7 +162,9 @@ void join(PartialComparison& into, const PartialComparison& next) {
 Comparison concluded(const PartialComparison& all, const CompareOptions& options) {
   Comparison result = all.seen;
   result.rms_ratio = all.squares == 0 ? 0 : std::sqrt(all.squares / all.variances);
-  const bool tile = options.order_known && !(result.rms_ratio <= options.tile_limit);
+  const bool tile =
+      options.order_known &&
+      !(result.rms_ratio <= std::max(options.tile_limit, chance_limit(all.samples.count(), options.lambda)));
   if (result.checked == 0) {
     result.finding = Finding::nothing_checked;
   } else if (all.not_finite) {

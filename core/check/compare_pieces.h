@@ -9,15 +9,45 @@
 #include <twingrad/check/compare.h>
 #include <twingrad/check/reference_pieces.h>
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace twingrad::check {
+
+/// How many elements round on their own, up to as many as the tile rule asks for. Equal elements with equal
+/// predictions round alike and are one.
+class Samples {
+ public:
+  void add(double actual, double due, double variance) {
+    const Sample sample = {actual, due, variance};
+    if (!full() && variance > 0 && std::find(begin(), end(), sample) == end()) {
+      seen_[count_++] = sample;
+    }
+  }
+  void add(const Samples& more) {
+    for (const Sample* sample = more.begin(); sample != more.end(); ++sample) {
+      add((*sample)[0], (*sample)[1], (*sample)[2]);
+    }
+  }
+  bool full() const { return count_ == seen_.size(); }
+  std::size_t count() const { return count_; }
+
+ private:
+  using Sample = std::array<double, 3>;
+  const Sample* begin() const { return seen_.data(); }
+  const Sample* end() const { return seen_.data() + count_; }
+  std::array<Sample, 32> seen_{};
+  std::size_t count_ = 0;
+};
 
 /// What the elements so far have shown.
 struct PartialComparison {
   Comparison seen;
   double squares = 0;    ///< of errors
   double variances = 0;  ///< predicted
+  Samples samples;
   bool not_finite = false;
   bool drift = false;
   bool outside = false;  ///< an element beyond its worst case

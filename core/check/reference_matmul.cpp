@@ -2,6 +2,7 @@
 #include <twingrad/check/reference_interpreter.h>
 #include <twingrad/check/reference_sum.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
@@ -38,6 +39,10 @@ Dual shortened(const Dual& x, int /*bits*/, const ErrorModel& /*model*/) {
 }
 Tracked shortened(const Tracked& x, int bits, const ErrorModel& model) {
   const RoundingScope scope(bits, one_by_one(model));
+  // Below the smallest normal, which is float32's, steps no longer shrink with x: half of one is an absolute error.
+  Rounding& rounding = Rounding::current();
+  rounding.underflow =
+      std::max(rounding.underflow, std::ldexp(1.0, std::numeric_limits<float>::min_exponent - 1 - bits));
   // A whole unit in the last place, not half of one: tensor cores may cut the other bits off instead of rounding.
   Tracked result = Tracked::unary(x, x.value, 1, 1.0);
   // Rounded to nearest it may leave the range that it stays in when cut off.

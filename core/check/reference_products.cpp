@@ -19,8 +19,8 @@ struct Sums {
   Doubles sizes[std::size_t{tile_rows}][std::size_t{vectors}];
 };
 
-/// Each product rounds once, each sum once more but the first.
-template <int vectors>
+/// Each product rounds once, each sum once more but the first. Where the order is unknown, `sizes` are the products'.
+template <int vectors, bool ordered>
 [[gnu::always_inline]] inline void sum_products(const double* const* a, const double* b, std::int64_t stride,
                                                 std::int64_t k, Sums<vectors>& t) {
   for (int v = 0; v < vectors; ++v) {
@@ -39,7 +39,7 @@ template <int vectors>
         const Doubles total = t.sum[r][v] + product;
         t.sum[r][v] = total;
         t.squares[r][v] += product * product + total * total;
-        t.sizes[r][v] += magnitude(product) + magnitude(total);
+        t.sizes[r][v] += ordered ? magnitude(product) + magnitude(total) : magnitude(product);
       }
     }
   }
@@ -130,7 +130,11 @@ class ProductSource final : public Expectation::Source {
   void tile(const double* const* a, const double* b, std::int64_t column, std::int64_t row, std::int64_t end,
             Elements& into) const {
     Sums<vectors> sums;
-    sum_products<vectors>(a, b + column, columns_, product_.k, sums);
+    if (use_.model.order.known) {
+      sum_products<vectors, true>(a, b + column, columns_, product_.k, sums);
+    } else {
+      sum_products<vectors, false>(a, b + column, columns_, product_.k, sums);
+    }
     for (int r = 0; r < tile_rows && row + r < end; ++r) {
       for (int v = 0; v < vectors; ++v) {
         put(bounded(sums.sum[r][v], sums.squares[r][v], sums.sizes[r][v], column + v * lane_count), row + r,

@@ -89,10 +89,15 @@ void Interpreter<N>::scan() {
   for (std::int64_t o = 0; o < x.outer; ++o) {
     for (std::int64_t i = 0; i < x.inner; ++i) {
       Sum<N> sum;
+      AnyOrder any_order;
       for (std::int64_t r = 0; r < x.length; ++r) {
         const std::int64_t l = reverse ? x.length - 1 - r : r;
         sum.add(Sum<N>(in(0).data[x.at(o, l, i)]));
         output_.data[x.at(o, l, i)] = sum.result();
+        if constexpr (std::is_same_v<N, Tracked>) {
+          any_order.add(in(0).data[x.at(o, l, i)]);
+          output_.data[x.at(o, l, i)] = any_order.widened(sum.result());
+        }
       }
     }
   }

@@ -1,6 +1,7 @@
 #include <twingrad/check/reference_sum.h>
 
 #include <cmath>
+#include <type_traits>
 
 namespace twingrad::check {
 namespace {
@@ -10,8 +11,15 @@ void plain_product(std::int64_t m, std::int64_t n, std::int64_t k, const N* a, c
                    const SumOrder& order) {
   for (std::int64_t i = 0; i < m; ++i) {
     for (std::int64_t j = 0; j < n; ++j) {
-      c[i * n + j] = ordered_sum<N>(
-          k, [&](std::int64_t p) { return a[i * k + p] * b[p * n + j]; }, order);
+      const auto term = [&](std::int64_t p) { return a[i * k + p] * b[p * n + j]; };
+      c[i * n + j] = ordered_sum<N>(k, term, order);
+      if constexpr (std::is_same_v<N, Tracked>) {
+        AnyOrder any_order;
+        for (std::int64_t p = 0; p < k && !order.known; ++p) {
+          any_order.add(term(p));
+        }
+        c[i * n + j] = any_order.widened(c[i * n + j]);
+      }
     }
   }
 }
@@ -19,11 +27,12 @@ void plain_product(std::int64_t m, std::int64_t n, std::int64_t k, const N* a, c
 /// Whole rows of results side by side, so that the loops run along memory.
 struct TrackedRow {
   std::vector<double> sum, squares, sizes;
+  bool ordered = Rounding::current().order_known;
   explicit TrackedRow(std::int64_t n)
       : sum(static_cast<std::size_t>(n)), squares(static_cast<std::size_t>(n)), sizes(static_cast<std::size_t>(n)) {}
 
   /// Adds a * b[j]: the product rounds once, the sum once more unless it is the first of its lane. `sizes` sums the
-  /// absolute roundings.
+  /// absolute roundings, in an unknown order those of the products.
   void add_product(double a, const double* b, bool first) {
     const std::size_t n = sum.size();
     for (std::size_t j = 0; j < n; ++j) {
@@ -31,7 +40,7 @@ struct TrackedRow {
       const double total = sum[j] + product;
       sum[j] = total;
       squares[j] += product * product + (first ? 0.0 : total * total);
-      sizes[j] += std::abs(product) + (first ? 0.0 : std::abs(total));
+      sizes[j] += std::abs(product) + (first || !ordered ? 0.0 : std::abs(total));
     }
   }
   void fold(const TrackedRow& other) {
@@ -39,7 +48,7 @@ struct TrackedRow {
       const double total = sum[j] + other.sum[j];
       sum[j] = total;
       squares[j] += other.squares[j] + total * total;
-      sizes[j] += other.sizes[j] + std::abs(total);
+      sizes[j] += other.sizes[j] + (ordered ? std::abs(total) : 0.0);
     }
   }
 };

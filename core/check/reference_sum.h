@@ -95,19 +95,68 @@ N ordered_sum(std::int64_t n, const Term& term, const SumOrder& order) {
   return ordered_fold<Sum<N>>(n, term, order, [](Sum<N>& into, const Sum<N>& from) { into.add(from); }).result();
 }
 
+/// How often an addition's rounding counts where the order is unknown: float64 has no wider reference, whose own sum,
+/// in another order, is as far from the exact one as the kernel's.
+inline int sides_that_round() {
+  return Rounding::current().bits == 53 ? 2 : 1;
+}
+
+/// The largest partial sum of any terms with this sum of absolute values and this sum: all positive ones, or all
+/// negative ones. The first are (sizes + sum) / 2, the others (sizes - sum) / 2.
+template <class Real>
+[[gnu::always_inline]] inline Real largest_partial_sum(const Real& sizes, const Real& sum) {
+  return 0.5 * (sizes + (sum < 0.0 ? -sum : sum));
+}
+
+/// What holds of a sum in every order, beside the sequential one that stands in for the deviation.
+class AnyOrder {
+ public:
+  void add(const Tracked& term) {
+    ++terms_;
+    worst_ += term.worst;
+    sizes_ += std::abs(term.value) + term.worst;
+  }
+  Tracked widened(Tracked sum) const {
+    const Rounding& rounding = Rounding::current();
+    if (rounding.order_known || rounding.bits == 0 || terms_ < 2 || !std::isfinite(sum.value)) {
+      return sum;
+    }
+    const double partial = largest_partial_sum(sizes_, sum.value) + worst_;
+    const double additions = static_cast<double>(sides_that_round() * (terms_ - 1));
+    sum.variance *= sides_that_round();
+    sum.worst = std::max(sum.worst, worst_ + additions * std::max(rounding.unit * partial, rounding.underflow));
+    sum.overflow = sum.overflow || sizes_ + sum.worst > rounding.largest;
+    return sum;
+  }
+
+ private:
+  std::int64_t terms_ = 0;
+  double worst_ = 0;
+  double sizes_ = 0;
+};
+
 /// Gives `element`, a sum of k products whose value is set, the errors of its roundings, from the squares and the sizes
-/// of all that was rounded. N is Tracked and Real double, or they are those of lanes.
+/// of all that was rounded; where the order is unknown, the sizes of the products alone. N is Tracked and Real double,
+/// or they are those of lanes.
 template <class N, class Real>
 [[gnu::always_inline]] inline void bound_product(N& element, const Real& squares, const Real& sizes, std::int64_t k) {
   constexpr double tiny_square = 1e-290;
   const Rounding& rounding = Rounding::current();
   const double underflow = 2 * static_cast<double>(k) * rounding.underflow;
-  element.variance = rounding.unit * rounding.unit * squares;
-  element.worst = rounding.unit * sizes + underflow;
+  if (rounding.order_known) {
+    element.variance = rounding.unit * rounding.unit * squares;
+    element.worst = rounding.unit * sizes + underflow;
+  } else {
+    const int sides = sides_that_round();
+    const double additions = static_cast<double>(sides * (k - 1));
+    element.variance = sides * rounding.unit * rounding.unit * squares;
+    element.worst =
+        rounding.unit * (sizes + additions * largest_partial_sum<Real>(sizes, element.value)) + sides * underflow;
+  }
   // Where the squares left the range of double the sizes stand for them.
   element.library = squares < tiny_square ? element.worst : Real{} + underflow;
   // Every partial sum is at most the sum of the sizes; only beyond the range could one have overflowed.
-  element.overflow = sizes > rounding.largest;
+  element.overflow = (rounding.order_known ? sizes : sizes + element.worst) > rounding.largest;
 }
 
 /// c (m, n) = a (m, k) b (k, n) (+ bias (n)).

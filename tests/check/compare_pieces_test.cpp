@@ -105,6 +105,22 @@ TEST(ComparePiecesTest, FindWhatGoingOneByOneFinds) {
   }
 }
 
+TEST(ComparePiecesTest, CountElementsThatRoundAlikeOnce) {
+  for (const std::size_t distinct : {1U, 5U, 12U}) {
+    Drawn drawn = draw(Dtype::f32, 200, 0, 3);
+    for (std::size_t i = 0; i < drawn.due.size(); ++i) {
+      Tracked& due = drawn.due[i] = drawn.due[i % distinct];
+      due.library = 0;
+      due.worst = 16 * due.sigma();
+      drawn.actual[i] = due.value + 3.4 * due.sigma();
+    }
+    const Finding expected = distinct < 12 ? Finding::none : Finding::tile;
+    EXPECT_EQ(compare(drawn.actual, drawn.due, Dtype::f32).finding, expected) << distinct;
+    EXPECT_EQ(in_pieces(drawn, Dtype::f32, {}, 24).finding, expected) << distinct;
+    EXPECT_EQ(in_pieces(drawn, Dtype::f32, {}, 7).finding, expected) << distinct;
+  }
+}
+
 TEST(ComparePiecesTest, SeeOneWrongElementWhereverItIs) {
   for (std::size_t wrong = 0; wrong < 37; ++wrong) {
     Drawn drawn = draw(Dtype::f32, 37, 0, 9);

@@ -131,6 +131,33 @@ TEST(CompareTest, ErrorsThatAreTogetherTooLargeAreATileFinding) {
   EXPECT_FALSE(compared(pair).passes());
 }
 
+/// `count` elements that are off by `deviations`, the first `distinct` of them unlike each other.
+Pair off_by(double deviations, std::size_t count, std::size_t distinct) {
+  Pair pair = correct(distinct);
+  for (std::size_t i = 0; i < distinct; ++i) {
+    pair.expected[i].worst *= 16;
+    pair.actual[i] = pair.expected[i].value + deviations * pair.expected[i].sigma();
+  }
+  for (std::size_t i = distinct; i < count; ++i) {
+    pair.expected.push_back(pair.expected[i % distinct]);
+    pair.actual.push_back(pair.actual[i % distinct]);
+  }
+  return pair;
+}
+
+TEST(CompareTest, ElementsThatRoundAlikeAreOneSampleOfTheTileRule) {
+  // One rounding may be 3.4 deviations off, however often it comes; twelve that are so far off by chance do not occur.
+  for (const std::size_t distinct : {1U, 2U, 5U}) {
+    EXPECT_EQ(compared(off_by(3.4, 5, distinct)).finding, Finding::none) << distinct;
+    EXPECT_EQ(compared(off_by(3.4, 1000, distinct)).finding, Finding::none) << distinct;
+  }
+  EXPECT_EQ(compared(off_by(3.4, 12, 12)).finding, Finding::tile);
+  EXPECT_EQ(compared(off_by(3.4, 1000, 12)).finding, Finding::tile);
+  // Five of them may not all be five deviations off.
+  EXPECT_EQ(compared(off_by(5, 5, 5)).finding, Finding::tile);
+  EXPECT_EQ(compared(off_by(5, 5, 1)).finding, Finding::none);
+}
+
 TEST(CompareTest, ErrorsBetweenTheBoundsWarn) {
   Pair pair = correct(1000);
   pair.expected[5].worst *= 1000;

@@ -1,5 +1,6 @@
 // The reference interpreter in float64 against the CPU backend, op by op, and its gradients by dual numbers.
 #include <gtest/gtest.h>
+#include <twingrad/check/compare.h>
 #include <twingrad/check/op_cases.h>
 #include <twingrad/check/reference.h>
 #include <twingrad/check/reference_sum.h>
@@ -8,6 +9,9 @@
 
 #include <cmath>
 #include <source_location>
+#include <span>
+#include <string_view>
+#include <vector>
 
 namespace twingrad::check {
 namespace {
@@ -90,6 +94,91 @@ TEST(ReferenceSumTest, RoundingsThatRepeatAreForeseen) {
   const double error = std::abs(static_cast<double>(sum) - expected.value);
   EXPECT_GT(error, 4 * expected.sigma());
   EXPECT_LE(error, expected.sigma() + expected.library);
+}
+
+/// Terms whose partial sums stay near 0 one after the other, and in another order, all positive ones first, grow to 256
+/// and lose the last bits of each.
+struct Cancelling {
+  static constexpr std::int64_t count = 512;
+  std::vector<double> terms;
+  double exact = 0;
+  double other_order = 0;  ///< in float32
+  Cancelling() {
+    const float large = 1 + 7 * 0x1p-23F;
+    float sum = 0;
+    for (std::int64_t i = 0; i < count; ++i) {
+      terms.push_back(i % 2 == 0 ? static_cast<double>(large) : -1.0);
+      exact += terms.back();
+      sum += i < count / 2 ? large : -1.0F;
+    }
+    other_order = static_cast<double>(sum);
+  }
+};
+
+const Op& op_named(std::string_view name) {
+  const std::vector<const Op*> ops = all_ops();
+  return **std::find_if(ops.begin(), ops.end(), [&](const Op* op) { return op->name == name; });
+}
+
+Tracked last_of(std::string_view op, const Attributes& attributes, const std::vector<Array<double>>& inputs,
+                const Shape& shape, const ErrorModel& model) {
+  std::vector<Array<Tracked>> tracked;
+  for (const Array<double>& input : inputs) {
+    tracked.push_back(convert<Tracked>(input));
+  }
+  return reference<Tracked>(op_named(op), attributes, std::span<const Array<Tracked>>(tracked),
+                            {shape, inputs[0].type.dtype}, model)
+      .data.back();
+}
+
+TEST(ReferenceSumTest, TheWorstCaseOfAnUnknownOrderHoldsForOthers) {
+  const Cancelling sums;
+  const std::vector<Array<double>> factors = {{{{1, Cancelling::count}, Dtype::f32}, sums.terms},
+                                              {{{Cancelling::count, 1}, Dtype::f32}, std::vector<double>(512, 1.0)}};
+  const std::vector<Array<double>> terms = {{{{Cancelling::count}, Dtype::f32}, sums.terms}};
+  const double error = std::abs(sums.other_order - sums.exact);
+  // float32, and with operands that have errors of their own, which takes another path.
+  for (const int operand_bits : {0, 24}) {
+    ErrorModel model{.operand_bits = operand_bits};
+    const double own = operand_bits == 0 ? 0 : 4 * 0x1p-24 * Cancelling::count;
+    EXPECT_LT(last_of("matmul", {}, factors, {1, 1}, model).worst - own, error);
+    model.order.known = false;
+    const Tracked expected = last_of("matmul", {}, factors, {1, 1}, model);
+    EXPECT_GE(expected.worst - own, error);
+    // No order of n terms is further off than n - 1 additions of all of them.
+    EXPECT_LE(expected.worst - own, 0x1p-24 * Cancelling::count * Cancelling::count * 1.01);
+    EXPECT_FALSE(expected.overflow);
+  }
+  const Attributes scan{.ints = {0, 0}};
+  ErrorModel model;
+  EXPECT_LT(last_of("cumsum", scan, terms, {Cancelling::count}, model).worst, error);
+  model.order.known = false;
+  EXPECT_GE(last_of("cumsum", scan, terms, {Cancelling::count}, model).worst, error);
+}
+
+TEST(ReferenceSumTest, InFloat64TheReferenceRoundsInAnOrderOfItsOwn) {
+  // 1 + 2^-53 + 2^-53 is 1 from the left and 1 + 2^-52 from the right: each side may be off.
+  const std::vector<Array<double>> factors = {{{{1, 3}, Dtype::f64}, {1.0, 0x1p-53, 0x1p-53}},
+                                              {{{3, 1}, Dtype::f64}, {1.0, 1.0, 1.0}}};
+  ErrorModel model{.accumulator_bits = 53};
+  model.order.known = false;
+  const Tracked expected = last_of("matmul", {}, factors, {1, 1}, model);
+  EXPECT_GE(expected.worst, 5 * 0x1p-53) << "a product, and two additions on two sides";
+}
+
+TEST(ReferenceMatmulTest, SubnormalsLoseWholeStepsOfTf32) {
+  // Between 0 and 2^-126 TF32's numbers lie 2^-136 apart; cut off, all but the last bit of float32 of a step is lost.
+  const double kept = 0x1p-130;
+  const double lost = 0x1p-136 - 0x1p-149;
+  const std::vector<Array<double>> factors = {{{{1, 1}, Dtype::f32}, {kept + lost}}, {{{1, 1}, Dtype::f32}, {1.0}}};
+  ErrorModel model{.operand_bits = 11};
+  model.order.known = false;
+  const Tracked expected = last_of("matmul", {}, factors, {1, 1}, model);
+  EXPECT_GE(expected.worst, lost);
+  // Beside that step the other operand's loss, 2^-10 of all, and four roundings below float32's smallest number.
+  EXPECT_LE(expected.worst, 0x1p-136 + 0x1.1p-140 + 4 * 0x1p-150);
+  EXPECT_TRUE(compare(std::vector{kept}, std::vector{expected}, Dtype::f32).passes());
+  EXPECT_FALSE(compare(std::vector{kept - 0x1p-136}, std::vector{expected}, Dtype::f32).passes());
 }
 
 }  // namespace
