@@ -12,7 +12,6 @@
 // Exit code 0: done; 1: `run` had to leave out one of ours, which failed, or `compare` found one slower; 2: could not
 // run.
 #include <twingrad/error.h>
-#include <twingrad/precision.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -31,6 +30,7 @@
 #include "bench/step/report.h"
 #include "bench/step/run_work.h"
 #include "bench/step/sweep.h"
+#include "bench/systems/precision.h"
 
 using namespace stepbench;
 
@@ -118,8 +118,7 @@ int run_all(Arguments& arguments, std::vector<Work> works, bool sweep) {
   }
   Settings& settings = arguments.settings;
   if (settings.device == "cpu") {
-    twingrad::require_precision(arguments.precision == "tf32" ? twingrad::Precision::tf32 : twingrad::Precision::fp32,
-                                twingrad::Device::cpu());
+    twingrad::require_precision(bench::precision_of(arguments.precision), twingrad::Device::cpu());
   } else if (twingrad::cuda_device_count() == 0) {
     throw twingrad::DeviceError("--device cuda: this machine shows no GPU, or the benchmark was built without CUDA");
   }

@@ -28,21 +28,28 @@ std::map<long long, Curve> curves_of(const std::vector<PageWork>& works) {
   return curves;
 }
 
-/// From which batch on the second is ahead at every larger one that both have; 0 where it never is.
-long long crossover(const Curve& first, const Curve& second) {
+/// Who is ahead: the second from some batch on, at every larger one that both have, or the first at the largest.
+std::string who_is_ahead(const Curve& first, const Curve& second, const std::string& first_name,
+                         const std::string& second_name) {
   long long ahead_from = 0;
+  long long largest = 0;
   for (const auto& [batch, seconds] : first) {
     const auto other = second.find(batch);
     if (other == second.end()) {
       continue;
     }
+    largest = batch;
     if (other->second >= seconds) {
       ahead_from = 0;
     } else if (ahead_from == 0) {
       ahead_from = batch;
     }
   }
-  return ahead_from;
+  if (largest == 0) {
+    return "no batch in common";
+  }
+  return ahead_from == 0 ? first_name + " still at batch " + std::to_string(largest)
+                         : second_name + " from batch " + std::to_string(ahead_from) + " on";
 }
 
 std::string polyline(const Curve& curve, const LogAxis& x, const LogAxis& y, const char* kind) {
@@ -102,10 +109,8 @@ std::string crossover_chart(const std::vector<PageWork>& first, const std::vecto
           right, y.at(seconds), y.at(seconds), y.at(seconds) + 4, duration_text(seconds).c_str());
     }
     charts += polyline(curve, x, y, "curve wide") + polyline(other, x, y, "curve other") + "</svg>\n";
-    const long long from = crossover(curve, other);
     rows += format_text("<tr><td>%lld</td><td class='left'>%s</td></tr>\n", net_width,
-                        from == 0 ? (first_name + " at every batch, or at the largest").c_str()
-                                  : (second_name + " from batch " + std::to_string(from) + " on").c_str());
+                        who_is_ahead(curve, other, first_name, second_name).c_str());
   }
   if (rows.empty()) {
     throw tg::ArgumentError("the two sweeps have no width in common; run both over the same widths and batches");

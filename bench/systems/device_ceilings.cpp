@@ -9,27 +9,11 @@
 #include <stdexcept>
 
 #include "bench/systems/fastest.h"
+#include "bench/systems/precision.h"
 
 namespace tg = twingrad;
 
 namespace bench {
-namespace {
-
-tg::Precision precision_of(const std::string& text) {
-  if (text == "float32") {
-    return tg::Precision::fp32;
-  }
-  if (text == "tf32") {
-    return tg::Precision::tf32;
-  }
-  if (text == "bfloat16") {
-    return tg::Precision::mixed_bf16;
-  }
-  throw std::runtime_error("there is no precision '" + text + "'; there are float32, tf32 and bfloat16");
-}
-
-}  // namespace
-
 double device_product_ceiling(const std::string& device_name, const std::string& precision_name) {
   constexpr std::int64_t smallest = 256;
   constexpr std::int64_t largest = 8192;

@@ -11,6 +11,7 @@
 
 #include <optional>
 
+#include "bench/systems/precision.h"
 #include "bench/systems/serve.h"
 
 namespace tg = twingrad;
@@ -39,13 +40,12 @@ class TwingradStep : public bench::System {
         dtype_(arguments.mode == "float64" ? tg::f64 : tg::f32),
         model_(work_.sizes, {.activation = tg::nn::Activation::relu}) {
     omp_set_num_threads(arguments.threads);
-    if (work_.precision == "bfloat16" && dtype_ == tg::f32) {
-      model_.set_precision(tg::Precision::mixed_bf16);
-    } else if (work_.precision == "tf32" && dtype_ == tg::f32) {
-      tg::require_precision(tg::Precision::tf32, device_);
-      model_.set_precision(tg::Precision::tf32);
-    } else if (work_.precision != "float32" && dtype_ == tg::f32) {
-      throw tg::ArgumentError("there is no precision '" + work_.precision + "'");
+    if (dtype_ == tg::f32) {
+      const tg::Precision precision = bench::precision_of(work_.precision);
+      tg::require_precision(precision, device_);
+      if (precision != tg::Precision::fp32) {  // which is what a model has that nobody told
+        model_.set_precision(precision);
+      }
     }
     if (arguments.mode == "op-by-op") {
       tg::set_execution(tg::Execution::op_by_op);

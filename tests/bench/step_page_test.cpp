@@ -168,7 +168,8 @@ TEST(StepPage, TwoSweepsSayFromWhichBatchOnTheOtherDeviceIsAhead) {
   expect_has(page, "<tr><td>2</td><td class='left'>other from batch 128 on</td></tr>");
   expect_has(page, "width 2</text>");
   expect_has(to_page(host, sweep_of("other", {{16, 1e-7}, {32, 1e-7}, {64, 1e-7}, {128, 9e-6}})),
-             "host at every batch, or at the largest");
+             "host still at batch 128</td>");
+  expect_has(to_page(host, sweep_of("other", {{256, 1e-7}})), "no batch in common");
   EXPECT_THROW(to_page(run_of(some_result()), host), twingrad::ArgumentError);
   nlohmann::json narrower = host;
   for (nlohmann::json& work : narrower["works"]) {
