@@ -217,27 +217,23 @@ class StepNames {
   std::vector<Name> names_;
 };
 
-/// Compares what the fused plan leaves in memory with `outputs`, those of `plan`, up to the first launch that differs:
-/// those after it may have read what it wrote.
-void check_fused(const Subject& subject, const Plan& plan, const std::vector<Bytes>& outputs, Backend& backend,
+/// Compares what the fused plan of `graph` leaves in memory with `outputs`, those of `plan`, up to the first launch
+/// that differs: those after it may have read what it wrote.
+void check_fused(const Graph& graph, Plan& fused, const Plan& plan, const std::vector<Bytes>& outputs, Backend& backend,
                  DeviceReport& report) {
-  const WithoutResults without_results(subject);
-  Graph graph = subject.graph;
-  graph.fuse = true;
-  const std::shared_ptr<Plan> fused = make_plan(graph);
-  if (fused->launches.size() == fused->steps.size()) {
+  if (fused.launches.size() == fused.steps.size()) {
     return;
   }
-  ResultRecorder recorder(subject.device);
-  run_plan(*fused, graph, &recorder);
+  ResultRecorder recorder(graph.device);
+  run_plan(fused, graph, &recorder);
   backend.synchronize();
   const StepNames apart(plan);
-  const StepNames together(*fused);
-  for (const Plan::Launch& launch : fused->launches) {
+  const StepNames together(fused);
+  for (const Plan::Launch& launch : fused.launches) {
     bool differs = false;
     for (int i = 0; i < launch.count; ++i) {
       const auto s = static_cast<std::size_t>(launch.first + i);
-      const Plan::Step& step = fused->steps[s];
+      const Plan::Step& step = fused.steps[s];
       const Snapshot* result = recorder.result(step);
       if (result == nullptr || result->host(backend) == outputs[apart.place(together.name(s))]) {
         continue;
@@ -283,31 +279,27 @@ void spoil(const Plan& plan, const Graph& graph, Backend& backend) {
   }
 }
 
-/// The first run of a plan queues its kernels one by one. What it leaves must be what a replay leaves.
-void check_replayed(const Subject& subject, Backend& backend, DeviceReport& report) {
-  const WithoutResults without_results(subject);
-  Graph graph = subject.graph;
-  graph.fuse = true;
-  const std::shared_ptr<Plan> plan = make_plan(graph);
+/// A plan's first run without an observer queues its kernels one by one. What it leaves must be what a replay leaves.
+void check_replayed(const Graph& graph, Plan& plan, Backend& backend, DeviceReport& report) {
   const bool known = std::any_of(report.nodes.begin(), report.nodes.end(), [](const NodeResult& node) {
     return node.verdict == Verdict::race || node.verdict == Verdict::in_situ;
   });
-  if (!backend.records() || !capture() || !Replays::is_worthwhile(*plan) || known) {
+  if (!backend.records() || !capture() || !Replays::is_worthwhile(plan) || known) {
     return;
   }
-  plan->resident = true;  // its arena can be reached between runs
-  run_plan(*plan, graph);
-  const std::vector<Bytes> one_by_one = kept_results(*plan, graph, backend);
+  plan.resident = true;  // its arena can be reached between runs
+  run_plan(plan, graph);
+  const std::vector<Bytes> one_by_one = kept_results(plan, graph, backend);
   constexpr int most_runs = 8;  // results of the last run are held during the next, so blocks are taken in turn
-  for (int run = 0; run < most_runs && plan->replays.replayed() == 0; ++run) {
-    spoil(*plan, graph, backend);
-    run_plan(*plan, graph);
+  for (int run = 0; run < most_runs && plan.replays.replayed() == 0; ++run) {
+    spoil(plan, graph, backend);
+    run_plan(plan, graph);
   }
-  const std::vector<Bytes> replayed = kept_results(*plan, graph, backend);
+  const std::vector<Bytes> replayed = kept_results(plan, graph, backend);
   for (std::size_t i = 0; i < replayed.size(); ++i) {
     if (replayed[i] != one_by_one[i]) {
-      NodeResult& node = report.nodes[static_cast<std::size_t>(plan->kept[i].node)];
-      node.note = plan->replays.replayed() > 0
+      NodeResult& node = report.nodes[static_cast<std::size_t>(plan.kept[i].node)];
+      node.note = plan.replays.replayed() > 0
                       ? "gives other bits when the plan is replayed as one recording than kernel by kernel"
                       : "gives other bits when the plan is run again";
       node.verdict = std::min(node.verdict, Verdict::in_situ);
@@ -379,8 +371,12 @@ void check_in_situ(const Subject& subject, const Options& options, DeviceReport&
   }
   // Races are known by now. A plan that was tampered with leaves nothing to compare with.
   if (!options.tamper) {
-    check_fused(subject, *plan, first_outputs, device_backend, report);
-    check_replayed(subject, device_backend, report);
+    const WithoutResults without_results(subject);
+    Graph graph = subject.graph;
+    graph.fuse = true;
+    const std::shared_ptr<Plan> fused = make_plan(graph);
+    check_fused(graph, *fused, *plan, first_outputs, device_backend, report);
+    check_replayed(graph, *fused, device_backend, report);
   }
 }
 

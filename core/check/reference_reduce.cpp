@@ -93,10 +93,11 @@ void Interpreter<N>::scan() {
       for (std::int64_t r = 0; r < x.length; ++r) {
         const std::int64_t l = reverse ? x.length - 1 - r : r;
         sum.add(Sum<N>(in(0).data[x.at(o, l, i)]));
-        output_.data[x.at(o, l, i)] = sum.result();
         if constexpr (std::is_same_v<N, Tracked>) {
           any_order.add(in(0).data[x.at(o, l, i)]);
           output_.data[x.at(o, l, i)] = any_order.widened(sum.result());
+        } else {
+          output_.data[x.at(o, l, i)] = sum.result();
         }
       }
     }
