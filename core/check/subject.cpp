@@ -10,6 +10,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <span>
 
 namespace twingrad::check {
 namespace {
@@ -246,8 +247,11 @@ PlacedNode place_alone(const Subject& subject, std::size_t node, const std::vect
     if (step.call.op == used.op) {
       placed.model = backend(subject.device).error_model(step.call);
       placed.strides.clear();
-      for (const TensorView& view : step.call.inputs) {
-        placed.strides.push_back(view.strides);
+      for (std::size_t j = 0; j < used.inputs.size(); ++j) {
+        // The kernel sees a broadcast operand with the output's axes; those in front are not its own.
+        const Strides& seen = step.call.inputs[j].strides;
+        const auto own = static_cast<std::size_t>(used.inputs[j]->shape.size());
+        placed.strides.emplace_back(std::span(seen.begin(), seen.end()).last(own));
       }
     }
   }

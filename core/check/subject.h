@@ -44,7 +44,7 @@ std::vector<double> run_alone(const Op& op, const Attributes& attributes, const 
 struct PlacedNode {
   Tensor output;
   ErrorModel model;              ///< of the kernel that the plan calls
-  std::vector<Strides> strides;  ///< of that kernel's inputs
+  std::vector<Strides> strides;  ///< of that kernel's inputs, along their own axes
 };
 PlacedNode place_alone(const Subject& subject, std::size_t node, const std::vector<Array<double>>& values,
                        std::vector<std::byte>& scratch);

@@ -118,6 +118,36 @@ TEST_F(ReplayTest, KeepsHowInputsLieInMemory) {
   }
 }
 
+bool is_turned_sum(const KernelCall& call) {
+  return call.op->name == "add" && !call.inputs[0].contiguous();
+}
+
+TEST_F(ReplayTest, KeepsInputsOfFewerAxesThanTheKernelSees) {
+  // A sum that is wrong only where its first operand is turned; the second is repeated along an axis that it lacks.
+  const Fault turned{.name = "turned_sum",
+                     .family = "elementwise",
+                     .description = "adds one where the first operand is column-major",
+                     .applies = is_turned_sum,
+                     .plant = [](FaultCall& call) { call.output[0] += 1; }};
+  const auto step = [](Device device) {
+    Tensor w =
+        tensor(random_normal({23, 19}, {5, 1}).to_vector<float>(), {23, 19}, {.device = device, .requires_grad = true});
+    const Tensor b = tensor(random_normal({23}, {5, 2}).to_vector<float>(), {23}, {.device = device});
+    const Tensor loss = mean(square(transpose(w, 0, 1) + b));
+    gradients(loss, {w});
+    return loss;
+  };
+  faulty_.backend.plant(turned);
+  const Report report = check::step(step, {.devices = {faulty_.device}, .noise_runs = 0, .gradient_rules = false});
+  const std::vector<std::string> files = save_failures(step, report, {faulty_.device}, folder_);
+  ASSERT_EQ(files.size(), 1U);
+  const Replayed again = replay(files.front(), faulty_.device);
+  EXPECT_TRUE(again.same_bits);
+  EXPECT_FALSE(again.comparison.passes());
+  EXPECT_EQ(again.recorded.use.strides[1].size(), 1);
+  EXPECT_TRUE(replay(files.front(), Device::cpu()).comparison.passes());
+}
+
 TEST_F(ReplayTest, BroadcastReversedAndGappedInputsReplay) {
   const std::string path = folder_ + "/windows.json";
   const std::vector<const Op*> ops = all_ops();
