@@ -56,7 +56,10 @@ bool take(std::unique_ptr<Buffer>& held, Device device, std::size_t bytes, const
 /// The memory of one run. What is not resident goes back when the run ends, however it does.
 class Lease {
  public:
-  explicit Lease(Plan& plan) : plan_(plan) {}
+  /// `replays`: the run may be a replay, and needs room for what is copied. `chosen`: the addresses to take again, or
+  /// nullptr.
+  Lease(Plan& plan, DeviceRuntime& state, Device device, bool replays, const Replays::Variant* chosen)
+      : plan_(plan), state_(state), device_(device), replays_(replays), chosen_(chosen) {}
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;
   ~Lease() {
@@ -73,50 +76,53 @@ class Lease {
     }
   }
 
-  /// `replays`: the run may be a replay, and needs room for what is copied. `chosen`: the addresses to take again, or
-  /// nullptr.
-  void take_memory(DeviceRuntime& state, Device device, bool replays, const Replays::Variant* chosen) {
+  /// All but the slots of their own.
+  void take_blocks() {
     Plan::Workspace& workspace = plan_.workspace;
-    const auto wanted = [&](std::size_t word, std::size_t bytes) -> const void* {
-      if (!replays || bytes == 0) {
-        return nullptr;
-      }
-      return chosen != nullptr ? chosen->at(word) : plan_.replays.familiar(word, bytes, state.memory);
-    };
-    const auto take_block = [&](std::unique_ptr<Buffer>& held, std::size_t word, std::size_t bytes) {
-      return take(held, device, bytes, wanted(word, bytes), chosen != nullptr && bytes != 0);
-    };
     take_block(workspace.arena, Replays::arena, plan_.arena_bytes);
-    if (take_block(workspace.literals, Replays::literals, replays ? plan_.upload_bytes() : plan_.literal_bytes)) {
+    if (take_block(workspace.literals, Replays::literals, replays_ ? plan_.upload_bytes() : plan_.literal_bytes)) {
       workspace.uploaded.clear();
     }
-    if (replays && plan_.replays.places_bytes() != 0) {
+    if (replays_ && plan_.replays.places_bytes() != 0) {
       take_block(workspace.places, Replays::places, plan_.replays.places_bytes());
-    }
-    workspace.owned.resize(plan_.slots.size());
-    for (std::size_t i = 0; i < plan_.slots.size(); ++i) {
-      const Plan::Slot& slot = plan_.slots[i];
-      if (slot.kind != Plan::Slot::Kind::own) {
-        continue;
-      }
-      std::shared_ptr<Buffer>& owned = workspace.owned[i];
-      const bool held = owned != nullptr && owned.use_count() == 1;
-      if (held && (chosen == nullptr || plan_.replays.is_copied(i) || owned->data == chosen->at(Replays::slots + i))) {
-        continue;
-      }
-      owned = make_buffer(device, slot.bytes,
-                          plan_.replays.is_copied(i) ? nullptr : wanted(Replays::slots + i, slot.bytes));
     }
   }
 
+  /// Slot `i`, one of its own.
+  void take_slot(std::size_t i) {
+    std::shared_ptr<Buffer>& owned = plan_.workspace.owned[i];
+    const bool held = owned != nullptr && owned.use_count() == 1;
+    const bool copied = replays_ && plan_.replays.is_copied(i);
+    if (held && (chosen_ == nullptr || copied || owned->data == chosen_->at(Replays::slots + i))) {
+      return;
+    }
+    const std::size_t bytes = plan_.slots[i].bytes;
+    owned = make_buffer(device_, bytes, copied ? nullptr : wanted(Replays::slots + i, bytes));
+  }
+
  private:
+  const void* wanted(std::size_t word, std::size_t bytes) const {
+    if (!replays_ || bytes == 0) {
+      return nullptr;
+    }
+    return chosen_ != nullptr ? chosen_->at(word) : plan_.replays.familiar(word, bytes, state_.memory);
+  }
+  bool take_block(std::unique_ptr<Buffer>& held, std::size_t word, std::size_t bytes) const {
+    return take(held, device_, bytes, wanted(word, bytes), chosen_ != nullptr && bytes != 0);
+  }
+
   Plan& plan_;
+  DeviceRuntime& state_;
+  Device device_;
+  bool replays_;
+  const Replays::Variant* chosen_;
 };
 
-void bind_slots(Plan& plan, const Graph& graph) {
+void bind_slots(Plan& plan, const Graph& graph, Lease& lease) {
   Plan::Workspace& workspace = plan.workspace;
   auto* const arena = static_cast<std::byte*>(workspace.arena->data);
   auto* const literals = static_cast<std::byte*>(workspace.literals->data);
+  workspace.owned.resize(plan.slots.size());
   workspace.base.assign(plan.slots.size(), nullptr);
   workspace.upload.resize(plan.literal_bytes);
   for (std::size_t i = 0; i < plan.slots.size(); ++i) {
@@ -140,6 +146,7 @@ void bind_slots(Plan& plan, const Graph& graph) {
         }
         break;
       case Plan::Slot::Kind::own:
+        lease.take_slot(i);
         workspace.base[i] = static_cast<std::byte*>(owned->data);
         break;
       case Plan::Slot::Kind::fused:
@@ -165,14 +172,15 @@ void bind_copied(Plan& plan) {
   }
 }
 
-void upload(Plan& plan, Backend& backend) {
+/// `remembers`: what the block holds already is not sent again. Not worth a comparison where a copy is a memcpy().
+void upload(Plan& plan, Backend& backend, bool remembers) {
   Plan::Workspace& workspace = plan.workspace;
-  if (workspace.upload.empty() || (plan.resident && workspace.uploaded == workspace.upload)) {
+  if (workspace.upload.empty() || (remembers && workspace.uploaded == workspace.upload)) {
     return;
   }
   workspace.uploaded.clear();
   backend.copy_from_host(workspace.literals->data, workspace.upload.data(), workspace.upload.size());
-  if (plan.resident) {
+  if (remembers) {
     workspace.uploaded = workspace.upload;
   }
 }
@@ -283,19 +291,20 @@ void run_plan(Plan& plan, const Graph& graph, PlanObserver* observer) {
   const bool wanted = records && capture() && graph.mode == Execution::planned && Replays::is_worthwhile(plan);
   Replays::Variant* const chosen = wanted ? plan.replays.choose(plan, graph, state.memory) : nullptr;
   const bool replays = wanted && !plan.replays.stopped();
-  Lease lease(plan);
-  lease.take_memory(state, graph.device, replays, chosen);
-  bind_slots(plan, graph);
+  Lease lease(plan, state, graph.device, replays, chosen);
+  lease.take_blocks();
+  bind_slots(plan, graph, lease);
   if (observer != nullptr) {
     observer->begin(backend, plan.workspace.arena->data, plan.workspace.arena->bytes);
   }
+  const bool remembers = plan.resident && records;
   if (replays) {
     Replays::Variant& variant = plan.replays.settle(plan, graph, state.memory, chosen);
     bind_copied(plan);
-    upload(plan, backend);
+    upload(plan, backend, remembers);
     queue_or_replay(plan, graph, backend, variant);
   } else {
-    upload(plan, backend);
+    upload(plan, backend, remembers);
     if (observer != nullptr) {
       for (Plan::Launch& one : plan.launches) {
         launch_observed(plan, one, graph, backend, *observer);
