@@ -14,9 +14,10 @@ constexpr std::size_t most_variants = 16;
 /// So many runs in a row on new addresses, and those inputs and results are copied that lie elsewhere each time; again
 /// so many, and the plan is given up.
 constexpr int most_misses = 20;
-/// Queuing fewer kernels costs no more than launching a graph.
+/// Queuing fewer kernels costs no more than launching a graph; expected, no GPU has measured it yet.
 constexpr std::size_t fewest_kernels = 4;
-/// What a run may copy to and from fixed places. Beyond, the kernels take longer than queuing them.
+/// What a run may copy to and from fixed places. Beyond, the kernels that work on it are expected to take longer than
+/// queuing them; no GPU has measured that yet, either.
 constexpr std::size_t most_copied_bytes = std::size_t{16} << 20;
 /// Recordings that a plan may make at once, and replays that earn it another one.
 constexpr std::uint64_t free_recordings = 16;
@@ -125,7 +126,7 @@ bool Replays::fits(const Variant& variant, const Plan& plan, const Graph& graph,
     const Plan::Slot& slot = plan.slots[i];
     if (slot.kind == Plan::Slot::Kind::leaf) {
       const std::uintptr_t address = leaf_address(slot, graph);
-      if (word(variant.at(slots + i)) != (is_copied(i) ? address % widest_access : address)) {
+      if (variant.key[slots + i] != (is_copied(i) ? address % widest_access : address)) {
         return false;
       }
     } else if (slot.kind == Plan::Slot::Kind::own && !is_copied(i)) {
@@ -257,16 +258,15 @@ std::string Replays::in_words(const Plan& plan) const {
   if (stopped()) {
     return single + why_;
   }
-  if (plan.launches.size() < fewest_kernels) {
+  if (!is_worthwhile(plan)) {
     return single + "there are only " + std::to_string(plan.launches.size());
   }
-  const auto recorded = std::find_if(variants_.begin(), variants_.end(),
-                                     [](const Variant& variant) { return variant.recording != nullptr; });
+  const auto is_recorded = [](const Variant& variant) { return variant.recording != nullptr; };
+  const auto recorded = std::find_if(variants_.begin(), variants_.end(), is_recorded);
   if (recorded == variants_.end()) {
     return single + "no run has come back to the addresses of another yet";
   }
-  const auto count = std::count_if(variants_.begin(), variants_.end(),
-                                   [](const Variant& variant) { return variant.recording != nullptr; });
+  const auto count = std::count_if(recorded, variants_.end(), is_recorded);
   std::size_t bytes = 0;
   for (const Copied& one : copied_) {
     bytes += one.bytes;
