@@ -133,7 +133,8 @@ std::vector<ProductAlgorithm> MatmulPlans::candidates(const ProductKey& key, con
 bool MatmulPlans::take(const ProductKey& key, const cublasLtMatmulAlgo_t& algorithm, std::string_view op) {
   prepare(op);
   Entry entry{};
-  describe_product(key, nullptr, entry.algorithm, op);
+  // Any aligned address stands in for the bias, which find() sets: without one the check might refuse the epilogue.
+  describe_product(key, workspace_, entry.algorithm, op);
   entry.algorithm.algorithm = algorithm;
   if (!is_taken(entry.algorithm)) {
     return false;
