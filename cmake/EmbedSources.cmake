@@ -1,10 +1,9 @@
 # Run as a script: writes cuda/fused_text.h's functions, with the sources of the kernels as text.
-#   cmake -Droot=... -Doutput=... -Dversion=... -P EmbedSources.cmake
+#   cmake -Droot=... -Doutput=... -Dversion=... -Dsources=cuda/divisor.h,... -P EmbedSources.cmake
 #
 # NVRTC has no standard headers: each one that is included is cuda/nvrtc_std.h under another name.
 set(standard bit cmath cstddef cstdint string_view tuple type_traits)
-set(sources cuda/divisor.h cuda/element.cuh cuda/fused_kernel.cuh core/annotations.h core/dtype.h core/formulas.h
-            core/update_formulas.h cuda/nvrtc_error.h cuda/nvrtc_std.h)
+string(REPLACE "," ";" sources "${sources}")
 
 set(rows "")
 set(all "")
