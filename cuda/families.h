@@ -24,6 +24,7 @@ void run_copy(const KernelCall& call, Context& context);
 
 /// Backend::prepare() for elementwise calls. The others decide anew at each run().
 std::unique_ptr<PreparedKernel> prepare_elementwise(const KernelCall& call, Context& context);
+/// Its halves, apart because each takes minutes to compile.
 std::unique_ptr<PreparedKernel> prepare_elementwise_unary(const KernelCall& call, Context& context);
 std::unique_ptr<PreparedKernel> prepare_elementwise_binary(const KernelCall& call, Context& context);
 
@@ -37,7 +38,5 @@ std::unique_ptr<PreparedKernel> fuse_product(const Fusion& fusion, Context& cont
 
 /// How the kernels round.
 ErrorModel error_model(const KernelCall& call);
-
-/// The halves of run_elementwise, apart because each takes minutes to compile.
 
 }  // namespace twingrad::cuda

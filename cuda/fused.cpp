@@ -218,7 +218,7 @@ std::shared_ptr<FusedKernels::Loaded> FusedKernels::compile([[maybe_unused]] con
   (void)cudaGetLastError();  // a file that is whole and yet no kernel: as good as none
   image = compiler().compile(source, fused_headers());
   loaded = std::make_shared<Loaded>();
-  check(load(), "loading a fused kernel");
+  check(load(), "loading a fused kernel (TWINGRAD_NVRTC=off runs without such kernels)");
   cache_.store(key, *image);
   return loaded;
 #else

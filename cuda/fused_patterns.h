@@ -1,5 +1,5 @@
 // Fused kernels that are compiled with the library: the groups of ops that training an MLP makes, so that such a step
-// needs no compiler at run time. fused.cu asks here before it asks NVRTC.
+// needs no compiler at run time. fused.cpp asks here before it asks NVRTC.
 #pragma once
 
 #include <cuda_runtime_api.h>

@@ -1,4 +1,4 @@
-// Kernels that were compiled while a program ran, kept as files for the next run. fused.cu looks here before it
+// Kernels that were compiled while a program ran, kept as files for the next run. fused.cpp looks here before it
 // compiles. Plain C++; the tests need no GPU.
 //
 //   KernelCache cache(KernelCache::user_directory());

@@ -20,9 +20,8 @@ class MatmulTuner {
 
   /// Makes the choice for `key` known to the context's plans, unless it is: out of the file, else by trying up to 16
   /// algorithms on memory of its own, full of whole numbers whose sums are exact. One that gets such a product wrong is
-  /// out. Where nothing can be measured (a stream that is captured, no memory, operands that are not
-  /// aligned, a call that is many products) the
-  /// heuristic's answer stays. `call`: the product; its addresses are not looked at.
+  /// out. Where nothing can be measured (a stream that is captured, no memory, operands that are not aligned, a call
+  /// that is many products) the heuristic's answer stays. `call`: the product; its addresses are not looked at.
   void choose(const KernelCall& call, const ProductKey& key, Context& context);
 
  private:

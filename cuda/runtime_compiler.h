@@ -1,5 +1,6 @@
 // NVRTC, the compiler that comes as a library with the CUDA runtime. Found when the program runs, so that a machine
-// without it runs all the same, op by op. fused.cu compiles the chains with it that were not compiled with the library.
+// without it runs all the same, op by op. fused.cpp compiles the chains with it that were not compiled with the
+// library.
 #pragma once
 
 #include <memory>
