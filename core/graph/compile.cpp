@@ -68,6 +68,8 @@ struct CompiledStep::Program {
     Handle handle;
     NodePtr value;
     NodePtr leaf;  ///< stands for what the handle names when the step begins; null where the step does not read that
+    /// Whether `value` has the layout of `leaf`: in the same memory it may have another, turned for one.
+    bool keeps_layout = false;
   };
 
   std::vector<NodePtr> inputs;
@@ -135,10 +137,7 @@ struct CompiledStep::Program {
 
   void take_results() {
     for (const Assigned& item : assigned) {
-      // In the same memory it may still lie otherwise, turned for one.
-      const bool in_place =
-          item.leaf != nullptr && item.leaf->buffer == item.value->buffer && lies_alike(*item.leaf, *item.value);
-      if (!in_place) {
+      if (!item.keeps_layout || item.leaf->buffer != item.value->buffer) {
         take_value(item.handle, *item.value, item.value->buffer);
       }
     }
@@ -326,6 +325,15 @@ void CompiledStep::record(Program& program, std::span<const Tensor> inputs) {
     const std::lock_guard lock(state.mutex);
     program.plan = make_plan(graph);
     program.plan->resident = true;
+  }
+  // Every run leaves a result where the plan says, so layouts are compared once.
+  for (const Plan::Kept& kept : program.plan->kept) {
+    Node& node = *graph.nodes[static_cast<std::size_t>(kept.node)];
+    node.offset = kept.window.offset;
+    node.strides = kept.window.strides;
+  }
+  for (Program::Assigned& assigned : program.assigned) {
+    assigned.keeps_layout = assigned.leaf != nullptr && lies_alike(*assigned.leaf, *assigned.value);
   }
   // The program's own leaves stand in for the handles' nodes, which come and go.
   for (const auto& [position, leaf] : own_leaves) {
