@@ -177,14 +177,15 @@ TEST_F(FusedKernelTest, ProductsThatAreMeasuredStayRightAndAreRemembered) {
   Op product;
   product.name = "matmul";
   product.family = Family::matmul;
-  const auto result = [&] {
+  const auto result = [&](bool with_bias) {
     gpu_ = make_cuda_backend(0);
     EXPECT_NE(gpu_->description().find("choices in " + file.string()), std::string::npos) << gpu_->description();
     random_.seed(7);
     Block a = block(33 * 40 * 4, 0);
     Block b = block(40 * 24 * 4, 0);
+    Block bias = block(24 * 4, 0);
     Block out = block(33 * 24 * 4, 0);
-    for (Block* one : {&a, &b}) {
+    for (Block* one : {&a, &b, &bias}) {
       for (std::size_t i = 0; i < one->bytes / 4; ++i) {
         const auto value = static_cast<float>(below(5)) - 2.0F;
         std::memcpy(one->host.data() + one->start + i * 4, &value, 4);
@@ -197,6 +198,10 @@ TEST_F(FusedKernelTest, ProductsThatAreMeasuredStayRightAndAreRemembered) {
     call.inputs = {view_of(f32, {33, 40}), view_of(f32, {40, 24})};
     call.inputs[0].data = a.data();
     call.inputs[1].data = b.data();
+    if (with_bias) {
+      call.inputs.push_back(view_of(f32, {24}));
+      call.inputs[2].data = bias.data();
+    }
     call.output = view_of(f32, {33, 24});
     call.output.data = out.data();
     gpu_->run(call);
@@ -208,7 +213,7 @@ TEST_F(FusedKernelTest, ProductsThatAreMeasuredStayRightAndAreRemembered) {
     };
     for (std::size_t i = 0; i < 33; ++i) {
       for (std::size_t j = 0; j < 24; ++j) {
-        float sum = 0;
+        float sum = with_bias ? at(bias, j) : 0.0F;
         for (std::size_t k = 0; k < 40; ++k) {
           sum += at(a, i * 40 + k) * at(b, k * 24 + j);
         }
@@ -221,11 +226,14 @@ TEST_F(FusedKernelTest, ProductsThatAreMeasuredStayRightAndAreRemembered) {
     std::ifstream stream(file);
     return std::string(std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>());
   };
-  result();
+  result(false);
+  result(true);
   const std::string first = content();
   EXPECT_TRUE(first.starts_with("twingrad products 1\n")) << first;
-  EXPECT_NE(first.find("m 33 n 24 k 40"), std::string::npos) << first;
-  result();
+  EXPECT_NE(first.find("float32 m 33 n 24 k 40"), std::string::npos) << first;
+  EXPECT_NE(first.find("float32 bias m 33 n 24 k 40"), std::string::npos) << first;
+  result(false);
+  result(true);
   EXPECT_EQ(content(), first) << "measured again";
   std::ofstream(file) << "something else\n";
   EXPECT_THROW((void)make_cuda_backend(0), IoError);
