@@ -116,31 +116,32 @@ std::vector<std::shared_ptr<const GradientPattern>>& patterns() {
 
 GradientPattern::GradientPattern(const NodePlaces& nodes, std::span<const Tensor> inputs) {
   entries_.reserve(nodes.size());
+  edges_.reserve(2 * nodes.size());
   for (const NodePtr* place : nodes) {
     const Node& node = **place;
-    Entry entry{.op = node.op,
-                .valued = node.has_value(),
-                .where = node.where,
-                .device = node.device,
-                .dtype = node.dtype,
-                .requires_grad = node.requires_grad,
-                .cut = node.cut,
-                .literal_bytes = node.literal_bytes,
-                .shape = node.shape,
-                .attributes = node.attributes,
-                .first_edge = edges_.size(),
-                .edges = 0,
-                .strides = node.strides,
-                .offset = node.offset,
-                .buffer_bytes = node.buffer == nullptr ? 0 : node.buffer->bytes};
+    Entry& entry = entries_.emplace_back();
+    entry.op = node.op;
+    entry.valued = node.has_value();
+    entry.where = node.where;
+    entry.device = node.device;
+    entry.dtype = node.dtype;
+    entry.requires_grad = node.requires_grad;
+    entry.cut = node.cut;
+    entry.literal_bytes = node.literal_bytes;
+    entry.shape = node.shape;
+    entry.attributes = node.attributes;
+    entry.strides = node.strides;
+    entry.offset = node.offset;
+    entry.buffer_bytes = node.buffer == nullptr ? 0 : node.buffer->bytes;
+    entry.first_edge = edges_.size();
     if (!is_end(node)) {
       entry.edges = node.inputs.size();
       for (const NodePtr& input : node.inputs) {
         edges_.push_back(input->index);
       }
     }
-    entries_.push_back(entry);
   }
+  wanted_.reserve(inputs.size());
   for (const Tensor& input : inputs) {
     wanted_.push_back(input.node()->index);
   }
