@@ -8,26 +8,13 @@
 namespace twingrad::optim {
 namespace {
 
-/// A node that says of `value` all but where it lies.
-NodePtr without_value(const Node& value) {
-  NodePtr node = make_node();
+/// A node like `value`, but without its inputs.
+NodePtr with_value(const Node& value) {
+  NodePtr node = leaf_with_value(value);
   node->op = value.op;
   node->attributes = value.attributes;
-  node->shape = value.shape;
-  node->dtype = value.dtype;
-  node->device = value.device;
-  node->where = value.where;
   node->requires_grad = value.requires_grad;
   node->cut = value.cut;
-  return node;
-}
-
-/// The same with the value that `value` has.
-NodePtr with_value(const Node& value) {
-  NodePtr node = without_value(value);
-  node->buffer = value.buffer;
-  node->offset = value.offset;
-  node->strides = value.strides;
   return node;
 }
 
@@ -94,16 +81,26 @@ std::shared_ptr<StepReplay> StepReplay::of(Recording recording, StepRun ran) {
   for (const auto& [user, input] : ran.edges) {
     explained[static_cast<std::size_t>(input)] += in_forward[static_cast<std::size_t>(user)];
   }
-  for (std::size_t i = 0; i < recording.handles_.size(); ++i) {
-    const auto value = place.find(recording.values_[i]);
-    if (value == place.end() || ran.graph.keep[value->second] == 0 || in_forward[value->second] != 0 ||
-        is_target[value->second] != 0) {
+  // What the step computes for somebody else: the node is theirs from now on, and the replay's gets one of its own.
+  const auto own_target = [&](const Node* node) -> NodePtr {
+    const auto found = place.find(node);
+    if (found == place.end()) {
       return nullptr;
     }
-    // The node itself is the handle's from now on.
-    is_target[value->second] = 1;
-    ran.held[value->second] = without_value(*ran.held[value->second]);
-    Assigned assigned{recording.handles_[i], ran.held[value->second], std::nullopt};
+    const std::size_t position = found->second;
+    if (ran.graph.keep[position] == 0 || in_forward[position] != 0 || is_target[position] != 0) {
+      return nullptr;
+    }
+    is_target[position] = 1;
+    ran.held[position] = with_value(*node);
+    ran.held[position]->buffer.reset();
+    return ran.held[position];
+  };
+  for (std::size_t i = 0; i < recording.handles_.size(); ++i) {
+    Assigned assigned{recording.handles_[i], own_target(recording.values_[i]), std::nullopt};
+    if (assigned.value == nullptr) {
+      return nullptr;
+    }
     if (const auto before = place.find(recording.before_[i]); before != place.end()) {
       assigned.position = before->second;
       ++explained[before->second];
@@ -114,17 +111,10 @@ std::shared_ptr<StepReplay> StepReplay::of(Recording recording, StepRun ran) {
     replay->assigned_.push_back(std::move(assigned));
   }
   for (std::size_t i = 0; i < recording.gradients_.size(); ++i) {
-    if (!recording.gradients_[i].kept) {
-      continue;
-    }
-    const auto found = place.find(recording.gradient_nodes_[i]);
-    if (found == place.end() || ran.graph.keep[found->second] == 0 || in_forward[found->second] != 0 ||
-        is_target[found->second] != 0) {
+    Held& gradient = recording.gradients_[i];
+    if (gradient.kept && (gradient.value = own_target(recording.gradient_nodes_[i])) == nullptr) {
       return nullptr;
     }
-    is_target[found->second] = 1;
-    ran.held[found->second] = without_value(*ran.held[found->second]);
-    recording.gradients_[i].value = ran.held[found->second];
   }
   replay->runs_.assign(recording.forward_.size(), 0);
   for (std::size_t i = 0; i < recording.forward_.size(); ++i) {
