@@ -3,13 +3,12 @@
 #include <twingrad/backend.h>
 #include <twingrad/twingrad.h>
 
-#include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <vector>
 
 #include "tests/counting_heap.h"
+#include "tests/optim/every_optimizer.h"
 #include "tests/recording_cpu.h"
 
 namespace twingrad {
@@ -87,15 +86,7 @@ TEST_F(AllocationTest, ACompiledStepAsksTheHeapForNothing) {
 }
 
 TEST_F(AllocationTest, ThePlainLoopAsksTheHeapForNothing) {
-  const std::vector<std::function<std::unique_ptr<optim::Optimizer>(const std::vector<Tensor>&)>> optimizers = {
-      [](const auto& p) { return std::make_unique<optim::SGD>(p, optim::SGDOptions{.lr = 0.1, .momentum = 0.9}); },
-      [](const auto& p) { return std::make_unique<optim::Adam>(p); },
-      [](const auto& p) { return std::make_unique<optim::AdamW>(p, optim::AdamWOptions{.amsgrad = true}); },
-      [](const auto& p) { return std::make_unique<optim::RMSprop>(p); },
-      [](const auto& p) { return std::make_unique<optim::Adagrad>(p); },
-  };
-  std::size_t which = 0;
-  for (const auto& make : optimizers) {
+  for (const auto& [name, make] : tests::every_optimizer()) {
     for (const auto normalization : {nn::Normalization::none, nn::Normalization::batch, nn::Normalization::layer}) {
       nn::Mlp model({20, 33, 17, 5}, {.dropout = 0.5, .normalization = normalization, .seed = 1});
       const auto optimizer = make(model.parameters());
@@ -122,14 +113,13 @@ TEST_F(AllocationTest, ThePlainLoopAsksTheHeapForNothing) {
                   }
                 }),
                 0)
-          << "optimizer " << which << ", normalization " << static_cast<int>(normalization);
+          << name << ", normalization " << static_cast<int>(normalization);
       EXPECT_EQ(plan_cache_stats().misses, plans.misses);
       // The step's, and the rest of the loss.
       EXPECT_EQ(plan_cache_stats().hits, plans.hits + 40);
       EXPECT_EQ(memory_stats(Device::cpu()).allocations, device);
       EXPECT_EQ(optimizer->steps(), 24);
     }
-    ++which;
   }
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/devices.h"
+#include "tests/optim/every_optimizer.h"
 
 namespace twingrad::tests {
 namespace {
@@ -37,8 +38,6 @@ Batch batch(std::int64_t rows, std::int64_t number, Device device) {
   eval({made.x, made.y});
   return made;
 }
-
-using MakeOptimizer = std::function<std::unique_ptr<optim::Optimizer>(const std::vector<Tensor>&)>;
 
 class CompileTest : public DeviceTest {
  protected:
@@ -77,28 +76,7 @@ class CompileTest : public DeviceTest {
 };
 
 TEST_P(CompileTest, GivesThePlainLoopsBitsWithEveryOptimizer) {
-  const std::vector<std::pair<std::string, MakeOptimizer>> optimizers = {
-      {"sgd", [](const auto& p) { return std::make_unique<optim::SGD>(p, optim::SGDOptions{.lr = 0.1}); }},
-      {"nesterov",
-       [](const auto& p) {
-         return std::make_unique<optim::SGD>(
-             p, optim::SGDOptions{.momentum = 0.9, .nesterov = true, .weight_decay = 0.01, .l1 = 0.001});
-       }},
-      {"damped",
-       [](const auto& p) {
-         return std::make_unique<optim::SGD>(p, optim::SGDOptions{.momentum = 0.9, .dampening = 0.5});
-       }},
-      {"adam", [](const auto& p) { return std::make_unique<optim::Adam>(p); }},
-      {"amsgrad",
-       [](const auto& p) { return std::make_unique<optim::AdamW>(p, optim::AdamWOptions{.amsgrad = true}); }},
-      {"rmsprop",
-       [](const auto& p) {
-         return std::make_unique<optim::RMSprop>(p, optim::RMSpropOptions{.momentum = 0.9, .centred = true});
-       }},
-      {"adagrad",
-       [](const auto& p) { return std::make_unique<optim::Adagrad>(p, optim::AdagradOptions{.lr_decay = 0.1}); }},
-  };
-  for (const auto& [name, make] : optimizers) {
+  for (const auto& [name, make] : every_optimizer()) {
     const std::vector<double> plain = train(false, make);
     const std::vector<double> compiled = train(true, make);
     ASSERT_EQ(plain.size(), compiled.size()) << name;

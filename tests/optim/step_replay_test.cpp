@@ -13,11 +13,12 @@
 #include <vector>
 
 #include "tests/devices.h"
+#include "tests/optim/every_optimizer.h"
 
 namespace twingrad {
 namespace {
 
-using MakeOptimizer = std::function<std::unique_ptr<optim::Optimizer>(const std::vector<Tensor>&)>;
+using tests::MakeOptimizer;
 
 /// A training run; what a test does on the way is told where it is.
 struct Training {
@@ -125,24 +126,7 @@ class StepReplayTest : public tests::DeviceTest {
 INSTANTIATE_ON_DEVICES(StepReplayTest);
 
 TEST_P(StepReplayTest, EveryOptimizer) {
-  const std::vector<std::pair<std::string, MakeOptimizer>> optimizers = {
-      {"sgd", [](const auto& p) { return std::make_unique<optim::SGD>(p, optim::SGDOptions{.lr = 0.1}); }},
-      {"nesterov",
-       [](const auto& p) {
-         return std::make_unique<optim::SGD>(
-             p, optim::SGDOptions{.momentum = 0.9, .nesterov = true, .weight_decay = 0.01, .l1 = 0.001});
-       }},
-      {"adam", [](const auto& p) { return std::make_unique<optim::Adam>(p); }},
-      {"amsgrad",
-       [](const auto& p) { return std::make_unique<optim::AdamW>(p, optim::AdamWOptions{.amsgrad = true}); }},
-      {"rmsprop",
-       [](const auto& p) {
-         return std::make_unique<optim::RMSprop>(p, optim::RMSpropOptions{.momentum = 0.9, .centred = true});
-       }},
-      {"adagrad",
-       [](const auto& p) { return std::make_unique<optim::Adagrad>(p, optim::AdagradOptions{.lr_decay = 0.1}); }},
-  };
-  for (const auto& [name, make] : optimizers) {
+  for (const auto& [name, make] : tests::every_optimizer()) {
     EXPECT_GE(
         compare(
             {.before = [](Training& run) { run.optimizer->set_learning_rate(0.01 / static_cast<double>(1 + run.at)); }},
