@@ -2,14 +2,11 @@
 // bound, gradients and second derivatives against differences with a computed tolerance, in every memory layout.
 #include <twingrad/autograd.h>
 #include <twingrad/evaluate.h>
-#include <twingrad/formulas.h>
-#include <twingrad/update_formulas.h>
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <map>
-#include <set>
 #include <string>
 #include <tuple>
 #include <vector>
