@@ -89,6 +89,14 @@ class MergeTest : public testing::Test {
     return x;
   }
 
+  /// That `run` offers groups of these sizes, and gives the bits of one kernel after the other.
+  void expect_groups(const std::vector<std::size_t>& sizes, const std::function<Values()>& run) {
+    const Values fused = run();
+    EXPECT_EQ(backend_.sizes, sizes);
+    set_fusion(false);
+    EXPECT_EQ(fused, run());
+  }
+
   std::unique_ptr<MergingBackend> owned_ = std::make_unique<MergingBackend>();
   MergingBackend& backend_ = *owned_;
   Device device_ = register_backend(std::move(owned_));
@@ -131,21 +139,17 @@ TEST_F(MergeTest, ThePlanShowsOneLaunch) {
 
 // p's old value is q's gradient. Whichever ran first might write over what the other one reads.
 TEST_F(MergeTest, UpdatesThatMeetInMemoryStayApart) {
-  const auto run = [&] {
+  expect_groups({}, [&] {
     const Tensor p = leaf(50, 1);
     const Tensor q = leaf(50, 2);
     assign_all({{q, update<formulas::Sgd>({q, p}, {0.5})}, {p, update<formulas::Sgd>({p, leaf(50, 3)}, {0.25})}});
     return values({p, q});
-  };
-  const Values fused = run();
-  EXPECT_TRUE(backend_.sizes.empty());
-  set_fusion(false);
-  EXPECT_EQ(fused, run());
+  });
 }
 
-// The mean of the weights reads the new weights, and another parameter's update comes after it.
+// The sum of the weights reads p's new ones, and the other updates come after it: q and r are one group, without p.
 TEST_F(MergeTest, AnUpdateWhoseResultIsAwaitedDoesNotWait) {
-  const auto run = [&] {
+  expect_groups({2}, [&] {
     const Tensor p = leaf(40, 1);
     const Tensor q = leaf(30, 2);
     const Tensor r = leaf(20, 3);
@@ -155,43 +159,31 @@ TEST_F(MergeTest, AnUpdateWhoseResultIsAwaitedDoesNotWait) {
                 {q, update<formulas::Sgd>({q, leaf(30, 5) * total}, {0.5})},
                 {r, update<formulas::Sgd>({r, leaf(20, 6) * total}, {0.5})}});
     return values({p, q, r});
-  };
-  const Values fused = run();
-  ASSERT_EQ(backend_.sizes, std::vector<std::size_t>{2});  // q and r, not p
-  set_fusion(false);
-  EXPECT_EQ(fused, run());
+  });
 }
 
 // Squares of all parameters are needed one after the other; none depends on another, so all are computed first.
 TEST_F(MergeTest, WhatIsReadyRunsAtOnceThoughItIsReadLater) {
-  const auto run = [&] {
+  expect_groups({6}, [&] {
     Tensor total = leaf(1, 1);
     for (std::int64_t i = 2; i < 8; ++i) {
       total = total + sum(square(leaf(10 + i, i)));
     }
     total.eval();
     return values({total});
-  };
-  const Values fused = run();
-  EXPECT_EQ(backend_.sizes, std::vector<std::size_t>{6});
-  set_fusion(false);
-  EXPECT_EQ(fused, run());
+  });
 }
 
 // The sum of q's old values comes between p's update and q's, which would be merged without it.
 TEST_F(MergeTest, ReadersOfOldValuesStayBeforeTheUpdate) {
-  const auto run = [&] {
+  expect_groups({}, [&] {
     const Tensor p = leaf(50, 1);
     const Tensor q = leaf(60, 2);
     const Tensor first = update<formulas::Sgd>({p, leaf(50, 3)}, {0.5});
     const Tensor rate = sum(first) + sum(q);
     assign_all({{p, first}, {q, update<formulas::Sgd>({q, leaf(60, 4) + rate}, {0.5})}});
     return values({p, q});
-  };
-  const Values fused = run();
-  EXPECT_TRUE(backend_.sizes.empty());
-  set_fusion(false);
-  EXPECT_EQ(fused, run());
+  });
 }
 
 TEST_F(MergeTest, LargeParametersHaveLaunchesOfTheirOwn) {
