@@ -1,5 +1,5 @@
 // How the CUDA kernels round. Orders are those that reduce.cuh, rows.cuh, scan.cu and index_add.cu state; cuBLASLt
-// decides its own, so plain sequential summation, which loses most, stands in for it.
+// decides its own, so plain sequential summation stands in for the deviation, and the worst case holds for every order.
 #include "cuda/families.h"
 #include "cuda/matmul_layout.h"
 #include "cuda/reduce_plan.h"
