@@ -19,11 +19,19 @@ cublasStatus_t set_field(Opaque* opaque, Field Inside::*field, const void* value
 }
 
 template <class Opaque>
+void create(Opaque*& opaque) {
+  const std::lock_guard lock(device_lock());
+  opaque = new Opaque;
+  ++handle_counts().other;
+}
+
+template <class Opaque>
 cublasStatus_t destroy(Opaque* opaque) {
   if (opaque == nullptr) {
     return CUBLAS_STATUS_INVALID_VALUE;
   }
-  --other_handles();
+  const std::lock_guard lock(device_lock());
+  --handle_counts().other;
   delete opaque;
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -61,13 +69,10 @@ std::size_t cublasLtGetVersion() {
 }
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
-  const std::lock_guard lock(device_lock());
-  *handle = new cublasLtContext;
-  ++other_handles();
+  create(*handle);
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
-  const std::lock_guard lock(device_lock());
   return destroy(handle);
 }
 
@@ -87,13 +92,10 @@ cublasStatus_t cublasLtMatrixLayoutInit(cublasLtMatrixLayout_t layout, cudaDataT
 }
 cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* layout, cudaDataType type, std::uint64_t rows,
                                           std::uint64_t columns, std::int64_t leading) {
-  const std::lock_guard lock(device_lock());
-  *layout = new cublasLtMatrixLayoutOpaque_t;
-  ++other_handles();
+  create(*layout);
   return cublasLtMatrixLayoutInit(*layout, type, rows, columns, leading);
 }
 cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) {
-  const std::lock_guard lock(device_lock());
   return destroy(layout);
 }
 cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t layout,
@@ -132,13 +134,10 @@ cublasStatus_t cublasLtMatmulDescInit(cublasLtMatmulDesc_t operation, cublasComp
 }
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* operation, cublasComputeType_t compute,
                                         cudaDataType scale) {
-  const std::lock_guard lock(device_lock());
-  *operation = new cublasLtMatmulDescOpaque_t;
-  ++other_handles();
+  create(*operation);
   return cublasLtMatmulDescInit(*operation, compute, scale);
 }
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t operation) {
-  const std::lock_guard lock(device_lock());
   return destroy(operation);
 }
 cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t attribute,
@@ -178,13 +177,10 @@ cublasStatus_t cublasLtMatmulPreferenceInit(cublasLtMatmulPreference_t preferenc
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t* preference) {
-  const std::lock_guard lock(device_lock());
-  *preference = new cublasLtMatmulPreferenceOpaque_t;
-  ++other_handles();
+  create(*preference);
   return cublasLtMatmulPreferenceInit(*preference);
 }
 cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference) {
-  const std::lock_guard lock(device_lock());
   return destroy(preference);
 }
 cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference,

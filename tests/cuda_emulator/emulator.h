@@ -1,8 +1,8 @@
 // How tests steer the emulator, and ask it what it saw. Programs that only use CUDA need none of this: the same
 // settings come from the environment.
 //
-//   TWINGRAD_EMULATOR_ORDER    forward (threads and blocks by number), reverse, or random:N with seed N; default
-//   forward TWINGRAD_EMULATOR_STREAMS  deferred (queued work runs when somebody waits for it; default) or immediate
+//   TWINGRAD_EMULATOR_ORDER    forward (threads and blocks by number; default), reverse, or random:N with seed N
+//   TWINGRAD_EMULATOR_STREAMS  deferred (queued work runs when somebody waits for it; default) or immediate
 //   TWINGRAD_EMULATOR_MEMORY   bytes of device memory; default 8 GiB
 //   TWINGRAD_EMULATOR_LEAKS    report: say at the end of the program what was never freed
 #pragma once

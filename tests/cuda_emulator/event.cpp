@@ -1,17 +1,17 @@
 #include "tests/cuda_emulator/event.h"
 
-#include <set>
+#include <algorithm>
 
-#include "tests/cuda_emulator/state.h"
+#include "tests/cuda_emulator/handles.h"
 #include "tests/cuda_emulator/stream.h"
 #include "tests/cuda_emulator/stream_queue.h"
 
 namespace cuda_emulator {
 namespace {
 
-std::set<cudaEvent_t>& events() {
-  static auto* const set = new std::set<cudaEvent_t>;
-  return *set;
+Handles<CUevent_st>& events() {
+  static auto* const handles = new Handles<CUevent_st>(&Outstanding::events);
+  return *handles;
 }
 
 cudaError_t event_status(cudaEvent_t event) {
@@ -36,7 +36,7 @@ cudaError_t waitable(cudaEvent_t event) {
 }  // namespace
 
 void event_reached(cudaEvent_t event, std::uint64_t number) {
-  if (events().contains(event)) {
+  if (events().contains(event) && number > event->reached) {
     event->reached = number;
     event->time = std::chrono::steady_clock::now();
   }
@@ -60,10 +60,8 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   if (device_status() != cudaSuccess) {
     return give(device_status());
   }
-  *event = new CUevent_st;
+  *event = events().add(new CUevent_st);
   (*event)->timed = (flags & cudaEventDisableTiming) == 0;
-  events().insert(*event);
-  ++handle_counts().events;
   return cudaSuccess;
 }
 
@@ -73,12 +71,7 @@ cudaError_t cudaEventCreate(cudaEvent_t* event) {
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   const std::lock_guard lock(device_lock());
-  if (events().erase(event) == 0) {
-    return give(cudaErrorInvalidResourceHandle);
-  }
-  --handle_counts().events;
-  delete event;
-  return give(device_status());
+  return give(events().destroy(event) ? device_status() : cudaErrorInvalidResourceHandle);
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
@@ -86,9 +79,16 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (const cudaError_t error = event_status(event); error != cudaSuccess) {
     return give(error);
   }
-  event->stream = stream;
-  event->captured = capture_status(stream) != cudaStreamCaptureStatusNone;
-  return give(submit(stream, RecordWork{event, ++event->recorded}));
+  static std::uint64_t recordings = 0;
+  const bool captured = capture_status(stream) != cudaStreamCaptureStatusNone;
+  const std::uint64_t number = ++recordings;
+  const cudaError_t error = submit(stream, RecordWork{event, number});
+  if (error == cudaSuccess) {
+    event->stream = stream;
+    event->captured = captured;
+    event->recorded = number;
+  }
+  return give(error);
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
@@ -105,7 +105,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
   if (const cudaError_t error = waitable(event); error != cudaSuccess) {
     return give(error);
   }
-  if (event->reached == event->recorded) {
+  if (event->reached >= event->recorded) {
     return cudaSuccess;
   }
   // Somebody who asks again and again waits: one step each time, so that the answer comes.
@@ -122,7 +122,7 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEve
     if (!event->timed || event->recorded == 0) {
       return give(cudaErrorInvalidResourceHandle);
     }
-    if (event->reached != event->recorded) {
+    if (event->reached < event->recorded) {
       return give(cudaErrorNotReady);
     }
   }

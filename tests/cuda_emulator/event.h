@@ -19,7 +19,7 @@ struct CUevent_st {
   bool timed = true;
   cudaStream_t stream = nullptr;  ///< of the last recording
   bool captured = false;          ///< the last recording was into a graph
-  std::uint64_t recorded = 0;     ///< number of the last recording that was queued; 0: none
-  std::uint64_t reached = 0;
+  std::uint64_t recorded = 0;     ///< number of the last recording that was queued, among those of all events; 0: none
+  std::uint64_t reached = 0;      ///< the last one reached; of an earlier event at this address, where that is less
   std::chrono::steady_clock::time_point time;
 };

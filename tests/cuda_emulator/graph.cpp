@@ -1,9 +1,8 @@
 // Capture into graphs, and what can be done with a graph. A captured stream's work becomes nodes in a row.
 #include <algorithm>
-#include <set>
 #include <thread>
 
-#include "tests/cuda_emulator/state.h"
+#include "tests/cuda_emulator/handles.h"
 #include "tests/cuda_emulator/stream.h"
 #include "tests/cuda_emulator/stream_queue.h"
 
@@ -24,13 +23,13 @@ using namespace cuda_emulator;
 
 namespace {
 
-std::set<cudaGraph_t>& graphs() {
-  static auto* const set = new std::set<cudaGraph_t>;
-  return *set;
+Handles<CUgraph_st>& graphs() {
+  static auto* const handles = new Handles<CUgraph_st>(&Outstanding::graphs);
+  return *handles;
 }
-std::set<cudaGraphExec_t>& executables() {
-  static auto* const set = new std::set<cudaGraphExec_t>;
-  return *set;
+Handles<CUgraphExec_st>& executables() {
+  static auto* const handles = new Handles<CUgraphExec_st>(&Outstanding::graphs);
+  return *handles;
 }
 
 cudaGraphNodeType type_of(const Work& work) {
@@ -118,14 +117,12 @@ cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
   if (device_status() != cudaSuccess) {
     return give(device_status());
   }
-  *graph = new CUgraph_st;
+  *graph = graphs().add(new CUgraph_st);
   for (Work& work : capture.nodes) {
     if (is_node(work)) {
       (*graph)->nodes.push_back(std::make_unique<CUgraphNode_st>(CUgraphNode_st{std::move(work)}));
     }
   }
-  graphs().insert(*graph);
-  ++handle_counts().graphs;
   return cudaSuccess;
 }
 
@@ -134,20 +131,13 @@ cudaError_t cudaGraphCreate(cudaGraph_t* graph, unsigned flags) {
   if (graph == nullptr || flags != 0) {
     return give(cudaErrorInvalidValue);
   }
-  *graph = new CUgraph_st;
-  graphs().insert(*graph);
-  ++handle_counts().graphs;
+  *graph = graphs().add(new CUgraph_st);
   return give(device_status());
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
   const std::lock_guard lock(device_lock());
-  if (graphs().erase(graph) == 0) {
-    return give(cudaErrorInvalidValue);
-  }
-  --handle_counts().graphs;
-  delete graph;
-  return give(device_status());
+  return give(graphs().destroy(graph) ? device_status() : cudaErrorInvalidValue);
 }
 
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, std::size_t* count) {
@@ -197,13 +187,11 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
   if (const cudaError_t error = graph_status(graph); error != cudaSuccess) {
     return give(error);
   }
-  *executable = new CUgraphExec_st;
+  *executable = executables().add(new CUgraphExec_st);
   for (const auto& node : graph->nodes) {
     (*executable)->nodes.push_back(node->work);
     (*executable)->made_from.push_back(node.get());
   }
-  executables().insert(*executable);
-  ++handle_counts().graphs;
   return cudaSuccess;
 }
 
@@ -283,10 +271,5 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
   const std::lock_guard lock(device_lock());
-  if (executables().erase(executable) == 0) {
-    return give(cudaErrorInvalidValue);
-  }
-  --handle_counts().graphs;
-  delete executable;
-  return give(device_status());
+  return give(executables().destroy(executable) ? device_status() : cudaErrorInvalidValue);
 }

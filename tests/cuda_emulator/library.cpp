@@ -4,14 +4,27 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <memory>
 #include <set>
 #include <string>
 
+#include "tests/cuda_emulator/handles.h"
 #include "tests/cuda_emulator/image.h"
-#include "tests/cuda_emulator/state.h"
 #include "tests/cuda_emulator/stream.h"
 
 struct CUlib_st {
+  CUlib_st() = default;
+  CUlib_st(const CUlib_st&) = delete;
+  CUlib_st& operator=(const CUlib_st&) = delete;
+  ~CUlib_st() {
+    if (object != nullptr) {
+      dlclose(object);
+    }
+    if (file >= 0) {
+      close(file);
+    }
+  }
+
   int file = -1;  ///< in memory, open as long as the library is
   void* object = nullptr;
   std::set<const void*> kernels;
@@ -21,9 +34,9 @@ using namespace cuda_emulator;
 
 namespace {
 
-std::set<cudaLibrary_t>& libraries() {
-  static auto* const set = new std::set<cudaLibrary_t>;
-  return *set;
+Handles<CUlib_st>& libraries() {
+  static auto* const handles = new Handles<CUlib_st>(&Outstanding::other);
+  return *handles;
 }
 
 bool write_all(int file, const char* bytes, std::size_t count) {
@@ -36,16 +49,6 @@ bool write_all(int file, const char* bytes, std::size_t count) {
     count -= static_cast<std::size_t>(written);
   }
   return true;
-}
-
-void close_library(cudaLibrary_t library) {
-  if (library->object != nullptr) {
-    dlclose(library->object);
-  }
-  if (library->file >= 0) {
-    close(library->file);
-  }
-  delete library;
 }
 
 }  // namespace
@@ -65,18 +68,15 @@ cudaError_t cudaLibraryLoadData(cudaLibrary_t* library, const void* code, cudaJi
     return give(cudaErrorInvalidKernelImage);
   }
   std::memcpy(&head, code, sizeof head);
-  auto* loaded = new CUlib_st;
+  auto loaded = std::make_unique<CUlib_st>();
   loaded->file = memfd_create("emulated kernel", MFD_CLOEXEC);
   if (loaded->file >= 0 && write_all(loaded->file, static_cast<const char*>(code) + sizeof head, head.bytes)) {
     loaded->object = dlopen(("/proc/self/fd/" + std::to_string(loaded->file)).c_str(), RTLD_NOW | RTLD_LOCAL);
   }
   if (loaded->object == nullptr) {
-    close_library(loaded);
     return give(cudaErrorInvalidKernelImage);
   }
-  libraries().insert(loaded);
-  ++other_handles();
-  *library = loaded;
+  *library = libraries().add(loaded.release());
   return cudaSuccess;
 }
 
@@ -100,14 +100,13 @@ cudaError_t cudaLibraryGetKernel(cudaKernel_t* kernel, cudaLibrary_t library, co
 
 cudaError_t cudaLibraryUnload(cudaLibrary_t library) {
   const std::lock_guard lock(device_lock());
-  if (libraries().erase(library) == 0) {
+  if (!libraries().contains(library)) {
     return give(cudaErrorInvalidValue);
   }
   const cudaError_t error = run_all_streams();  // its kernels may be queued
   for (const void* function : library->kernels) {
     forget_kernel(function);
   }
-  close_library(library);
-  --other_handles();
+  libraries().destroy(library);
   return give(error);
 }

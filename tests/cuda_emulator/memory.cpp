@@ -179,7 +179,7 @@ namespace {
 
 Outstanding outstanding() {
   const std::lock_guard lock(device_lock());
-  Outstanding result = outstanding_handles();
+  Outstanding result = handle_counts();
   for (const auto& [address, allocation] : allocations()) {
     if (allocation.kind == Memory::device) {
       ++result.device_allocations;
@@ -188,7 +188,6 @@ Outstanding outstanding() {
       ++result.host_allocations;
     }
   }
-  result.other = other_handles();
   return result;
 }
 

@@ -25,7 +25,7 @@ struct State {
   Settings settings;
   std::mt19937_64 engine;
   Counters counters{};
-  std::size_t other_handles = 0;
+  Outstanding handles{};
   cudaError_t status = cudaSuccess;
   std::string fault;
 
@@ -83,8 +83,8 @@ std::mt19937_64& random_engine() {
 Counters& mutable_counters() {
   return state().counters;
 }
-std::size_t& other_handles() {
-  return state().other_handles;
+Outstanding& handle_counts() {
+  return state().handles;
 }
 
 void set_fault(cudaError_t error, const std::string& what) {

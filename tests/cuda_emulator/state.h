@@ -24,8 +24,8 @@ std::recursive_mutex& device_lock();
 Settings& settings();
 std::mt19937_64& random_engine();
 Counters& mutable_counters();
-/// The part of outstanding() that no registry counts.
-std::size_t& other_handles();
+/// The handles of outstanding(); the memory is counted where it is kept.
+Outstanding& handle_counts();
 
 /// Makes `error` the sticky one that all calls give from now on, until the device is reset.
 void set_fault(cudaError_t error, const std::string& what);

@@ -1,8 +1,6 @@
 #include "tests/cuda_emulator/stream.h"
 
-#include <cstring>
-#include <set>
-
+#include "tests/cuda_emulator/handles.h"
 #include "tests/cuda_emulator/memory.h"
 #include "tests/cuda_emulator/state.h"
 #include "tests/cuda_emulator/stream_queue.h"
@@ -13,9 +11,9 @@ namespace {
 /// A GPU's queue is about this long, too: whoever queues more waits.
 constexpr std::size_t most_queued = 1024;
 
-std::set<cudaStream_t>& streams() {
-  static auto* const set = new std::set<cudaStream_t>;
-  return *set;
+Handles<CUstream_st>& streams() {
+  static auto* const handles = new Handles<CUstream_st>(&Outstanding::streams);
+  return *handles;
 }
 cudaStream_t legacy_stream() {
   static auto* const stream = new CUstream_st{true, {}, {}};
@@ -73,14 +71,6 @@ CUstream_st* find_stream(cudaStream_t stream) {
     return legacy_stream();
   }
   return streams().contains(stream) ? stream : nullptr;
-}
-
-Outstanding& handle_counts() {
-  static auto* const counts = new Outstanding{};
-  return *counts;
-}
-Outstanding outstanding_handles() {
-  return handle_counts();
 }
 
 cudaError_t submit(cudaStream_t handle, Work work) {
@@ -200,9 +190,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   if (device_status() != cudaSuccess) {
     return give(device_status());
   }
-  *stream = new CUstream_st{flags == cudaStreamDefault, {}, {}};
-  streams().insert(*stream);
-  ++handle_counts().streams;
+  *stream = streams().add(new CUstream_st{flags == cudaStreamDefault, {}, {}});
   return cudaSuccess;
 }
 
@@ -216,9 +204,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
     return give(cudaErrorInvalidResourceHandle);
   }
   run_whole(*stream);  // work goes on after its stream is gone
-  streams().erase(stream);
-  --handle_counts().streams;
-  delete stream;
+  streams().destroy(stream);
   return give(device_status());
 }
 

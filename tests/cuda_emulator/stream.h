@@ -3,9 +3,6 @@
 
 #include <cuda_runtime_api.h>
 
-#include <thread>
-
-#include "tests/cuda_emulator/emulator.h"
 #include "tests/cuda_emulator/work.h"
 
 namespace cuda_emulator {
@@ -20,12 +17,8 @@ cudaError_t run_all_streams();
 /// gives the sticky error.
 cudaError_t unsafe_call_status();
 
-/// The status of a capture on this stream; ends the capture when `invalidate`.
 cudaStreamCaptureStatus capture_status(cudaStream_t stream);
+/// Ends a capture that is going on there.
 void invalidate_capture(cudaStream_t stream);
-
-/// Streams, events and graphs alive.
-Outstanding outstanding_handles();
-Outstanding& handle_counts();
 
 }  // namespace cuda_emulator

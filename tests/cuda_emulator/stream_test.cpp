@@ -83,6 +83,26 @@ TEST_F(StreamTest, EventsWaitForWhatCameBefore) {
   EXPECT_EQ(cudaEventDestroy(event), cudaErrorInvalidResourceHandle);
 }
 
+TEST_F(StreamTest, AnEventStandsForItsLastRecording) {
+  cudaStream_t other = nullptr;
+  cudaEvent_t event = nullptr;
+  ASSERT_EQ(cudaStreamCreateWithFlags(&other, cudaStreamNonBlocking), cudaSuccess);
+  ASSERT_EQ(cudaEventCreate(&event), cudaSuccess);
+  EXPECT_EQ(cudaEventRecord(event, stream_), cudaSuccess);
+  EXPECT_EQ(cudaEventRecord(event, other), cudaSuccess);
+  EXPECT_EQ(cudaStreamSynchronize(other), cudaSuccess);
+  EXPECT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
+  EXPECT_EQ(cudaEventQuery(event), cudaSuccess) << "the first recording was reached last, and must not count";
+  EXPECT_EQ(cudaStreamDestroy(other), cudaSuccess);
+  // A recording of an event that is gone means nothing to the next one, which may lie at the same address.
+  EXPECT_EQ(cudaEventRecord(event, stream_), cudaSuccess);
+  EXPECT_EQ(cudaEventDestroy(event), cudaSuccess);
+  ASSERT_EQ(cudaEventCreate(&event), cudaSuccess);
+  EXPECT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
+  EXPECT_EQ(cudaEventQuery(event), cudaSuccess);
+  EXPECT_EQ(cudaEventDestroy(event), cudaSuccess);
+}
+
 TEST_F(StreamTest, AskingAgainAndAgainEnds) {
   cudaEvent_t event = nullptr;
   ASSERT_EQ(cudaEventCreate(&event), cudaSuccess);
