@@ -66,7 +66,7 @@ double take(const Elements& due, Dtype dtype, Outcome& outcome) {
     const Doubles variance = load(due.variance.data() + i);
     const Doubles library = load(due.library.data() + i);
     // Bounds take each rounding at its largest; it is uniform below that, and so a third of the square on average.
-    Doubles third = select(is_finite(variance), (variance + library * library) / 3.0, Doubles{});
+    Doubles third = select(is_finite(variance), (variance + library * library) * (1.0 / 3.0), Doubles{});
     const std::size_t valid = std::min<std::size_t>(lane_count, count - i);
     for (std::size_t l = valid; l < lane_count; ++l) {
       third[l] = 0;

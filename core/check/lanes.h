@@ -21,6 +21,7 @@ namespace twingrad::check {
 
 inline constexpr int lane_count = 8;
 using Doubles = double __attribute__((vector_size(lane_count * sizeof(double))));
+using Floats = float __attribute__((vector_size(lane_count * sizeof(float))));
 /// What comparing Doubles gives: all bits set where it holds, none where not.
 using Mask = std::int64_t __attribute__((vector_size(lane_count * sizeof(std::int64_t))));
 
@@ -57,7 +58,6 @@ using Mask = std::int64_t __attribute__((vector_size(lane_count * sizeof(std::in
 }
 /// The nearest numbers that float32 has.
 [[gnu::always_inline]] inline Doubles in_float(Doubles x) {
-  using Floats = float __attribute__((vector_size(lane_count * sizeof(float))));
   return __builtin_convertvector(__builtin_convertvector(x, Floats), Doubles);
 }
 [[gnu::always_inline]] inline Mask is_finite(Doubles x) {

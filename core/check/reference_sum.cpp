@@ -24,12 +24,19 @@ void plain_product(std::int64_t m, std::int64_t n, std::int64_t k, const N* a, c
   }
 }
 
+double in_float32(double x) {
+  return static_cast<double>(static_cast<float>(x));
+}
+
 /// Whole rows of results side by side, so that the loops run along memory.
 struct TrackedRow {
-  std::vector<double> sum, squares, sizes;
+  std::vector<double> sum, squares, sizes, rounded;
   bool ordered = Rounding::current().order_known;
   explicit TrackedRow(std::int64_t n)
-      : sum(static_cast<std::size_t>(n)), squares(static_cast<std::size_t>(n)), sizes(static_cast<std::size_t>(n)) {}
+      : sum(static_cast<std::size_t>(n)),
+        squares(static_cast<std::size_t>(n)),
+        sizes(static_cast<std::size_t>(n)),
+        rounded(static_cast<std::size_t>(n)) {}
 
   /// Adds a * b[j]: the product rounds once, the sum once more unless it is the first of its lane. `sizes` sums the
   /// absolute roundings, in an unknown order those of the products.
@@ -40,6 +47,7 @@ struct TrackedRow {
       const double total = sum[j] + product;
       sum[j] = total;
       squares[j] += product * product + (first ? 0.0 : total * total);
+      rounded[j] = in_float32(rounded[j] + in_float32(product));
       sizes[j] += std::abs(product) + (first || !ordered ? 0.0 : std::abs(total));
     }
   }
@@ -48,6 +56,7 @@ struct TrackedRow {
       const double total = sum[j] + other.sum[j];
       sum[j] = total;
       squares[j] += other.squares[j] + total * total;
+      rounded[j] = in_float32(rounded[j] + other.rounded[j]);
       sizes[j] += other.sizes[j] + (ordered ? std::abs(total) : 0.0);
     }
   }
@@ -130,7 +139,7 @@ void tracked_product(std::int64_t m, std::int64_t n, std::int64_t k, const Track
       if (whole && absolute[at] <= whole_limit) {
         continue;
       }
-      bound_product(element, row.squares[at], row.sizes[at], k);
+      bound_product(element, row.squares[at], row.sizes[at], row.rounded[at], k);
     }
   }
 }

@@ -136,10 +136,11 @@ class AnyOrder {
 };
 
 /// Gives `element`, a sum of k products whose value is set, the errors of its roundings, from the squares and the sizes
-/// of all that was rounded; where the order is unknown, the sizes of the products alone. N is Tracked and Real double,
-/// or they are those of lanes.
+/// of all that was rounded; where the order is unknown, the sizes of the products alone. `rounded` is the sum in
+/// float32 itself (see Sum). N is Tracked and Real double, or they are those of lanes.
 template <class N, class Real>
-[[gnu::always_inline]] inline void bound_product(N& element, const Real& squares, const Real& sizes, std::int64_t k) {
+[[gnu::always_inline]] inline void bound_product(N& element, const Real& squares, const Real& sizes,
+                                                 const Real& rounded, std::int64_t k) {
   constexpr double tiny_square = 1e-290;
   const Rounding& rounding = Rounding::current();
   const double underflow = 2 * static_cast<double>(k) * rounding.underflow;
@@ -155,6 +156,10 @@ template <class N, class Real>
   }
   // Where the squares left the range of double the sizes stand for them.
   element.library = squares < tiny_square ? element.worst : Real{} + underflow;
+  if (rounding.bits == 24) {
+    const Real off = rounded < element.value ? element.value - rounded : rounded - element.value;
+    element.library += off < element.worst ? off : Real{};
+  }
   // Every partial sum is at most the sum of the sizes; only beyond the range could one have overflowed.
   element.overflow = (rounding.order_known ? sizes : sizes + element.worst) > rounding.largest;
 }

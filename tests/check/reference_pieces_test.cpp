@@ -1,5 +1,5 @@
-// What the reference computes eight elements at a time, and on any number of threads, against the same one by one: the
-// same predictions to the bit.
+// What the reference computes several elements at a time, and on any number of threads, against the same one by one:
+// the same predictions to the bit; of products what float32 arithmetic on the bounds allows.
 #include <gtest/gtest.h>
 #include <twingrad/check/op_cases.h>
 #include <twingrad/check/reference.h>
@@ -24,6 +24,16 @@ bool same(double a, double b) {
   return std::isnan(a) ? std::isnan(b) : std::bit_cast<std::uint64_t>(a) == std::bit_cast<std::uint64_t>(b);
 }
 
+/// How much larger the bounds of a product may come out, which are sums in float32 that make good what those may lose;
+/// 0 for everything else.
+double growth(const Op& op, const std::vector<Array<double>>& inputs) {
+  return op.family == Family::matmul ? 2 * static_cast<double>(inputs[0].type.shape.back() + 2) * 0x1p-23 : 0;
+}
+
+bool reaches(double a, double b, double growth) {
+  return same(a, b) || (a >= b * (1 - 1e-9) && a <= b * (1 + growth));
+}
+
 /// Both ways of computing one use.
 void expect_same(const Op& op, const Attributes& attributes, const std::vector<Array<double>>& inputs,
                  const TensorType& type, const ErrorModel& model, const std::string& what) {
@@ -34,17 +44,22 @@ void expect_same(const Op& op, const Attributes& attributes, const std::vector<A
   const Array<Tracked> one_by_one = reference<Tracked>(op, attributes, tracked, type, model);
   const Array<Tracked> together = expect(op, attributes, inputs, type, model);
   ASSERT_EQ(together.data.size(), one_by_one.data.size()) << what;
+  const double larger = growth(op, inputs);
   for (std::size_t i = 0; i < together.data.size(); ++i) {
     const Tracked& a = together.data[i];
     const Tracked& b = one_by_one.data[i];
-    ASSERT_TRUE(same(a.value, b.value)) << what << ", element " << i << ": " << a.value << ", not " << b.value;
+    const double slack = larger * b.worst;
+    ASSERT_TRUE(same(a.value, b.value) || std::abs(a.value - b.value) <= slack)
+        << what << ", element " << i << ": " << a.value << ", not " << b.value;
     ASSERT_EQ(a.overflow, b.overflow) << what << ", element " << i << ": " << a.value;
     // Of what cannot be predicted nothing else is used.
     if (!b.overflow) {
-      ASSERT_TRUE(same(a.worst, b.worst)) << what << ", element " << i << ": " << a.worst << ", not " << b.worst;
-      ASSERT_TRUE(same(a.variance, b.variance))
+      ASSERT_TRUE(reaches(a.worst, b.worst, larger))
+          << what << ", element " << i << ": " << a.worst << ", not " << b.worst;
+      ASSERT_TRUE(reaches(a.variance, b.variance, larger))
           << what << ", element " << i << ": " << a.variance << ", " << b.variance;
-      ASSERT_TRUE(same(a.library, b.library)) << what << ", element " << i << ": " << a.library << ", " << b.library;
+      ASSERT_TRUE(same(a.library, b.library) || std::abs(a.library - b.library) <= slack)
+          << what << ", element " << i << ": " << a.library << ", " << b.library;
     }
   }
 }

@@ -159,6 +159,25 @@ TEST(StepCheckTest, LaidOutAsInThePlan) {
 
 // The sum of terms that cancel to 0 is all rounding noise, but so small that nothing is wrong with it; one that leaves
 // a rest is ill-conditioned.
+// Equal terms round alike, so errors add up that are taken for independent ones.
+TEST(StepCheckTest, ProductsOfConstantRowsAreNoFinding) {
+  for (const std::int64_t k : {256, 700, 4096}) {
+    for (const std::int64_t m : {1, 8, 32}) {
+      std::vector<float> rows;
+      for (std::int64_t i = 0; i < m; ++i) {
+        rows.insert(rows.end(), static_cast<std::size_t>(k), 0.1F + 0.013F * static_cast<float>(i));
+      }
+      const Report report = graph(
+          [&](Device device) {
+            return std::vector{matmul(tensor(rows, {m, k}, {.device = device}),
+                                      ones({k, 8}, {.dtype = Dtype::f32, .device = device}))};
+          },
+          {});
+      EXPECT_TRUE(report.agrees()) << "k " << k << ", m " << m << ": " << report;
+    }
+  }
+}
+
 TEST(StepCheckTest, TellsACancelledValueFromOneThatIsZero) {
   const auto verdict_of = [](double rest) {
     const Report report = graph(
