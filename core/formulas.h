@@ -435,6 +435,25 @@ struct ReluGrad : Signature<2, Takes::floats> {
   }
 };
 
+/// -y log(p) - (1 - y) log(1 - p) with p = sigmoid(x), without overflow: softplus(-x) is softplus(x) - x
+struct BceWithLogits : Signature<2, Takes::floats> {
+  static constexpr std::string_view name = "bce_with_logits";
+  template <class T>
+  TWINGRAD_HOST_DEVICE static T apply(T x, T y, const Parameters&) {
+    return (x > T(0) ? T(1) - y : -y) * x + log1p(exp(x > T(0) ? -x : x));
+  }
+};
+
+/// (1 - y) p - y (1 - p) with p = sigmoid(x): its gradient, which keeps its digits where p is near y
+struct BceWithLogitsGrad : Signature<2, Takes::floats> {
+  static constexpr std::string_view name = "bce_with_logits_grad";
+  template <class T>
+  TWINGRAD_HOST_DEVICE static T apply(T x, T y, const Parameters&) {
+    const T e = exp(x > T(0) ? -x : x);
+    return ((x > T(0) ? T(1) : e) * (T(1) - y) - (x > T(0) ? e : T(1)) * y) / (T(1) + e);
+  }
+};
+
 /// x where the condition holds, else y. The first input is bool.
 struct Where : Signature<3, Takes::any> {
   static constexpr std::string_view name = "where";
@@ -445,10 +464,11 @@ struct Where : Signature<3, Takes::any> {
 };
 
 /// All elementwise formulas; an elementwise op's `kernel` is its index here.
-using Formulas = std::tuple<Neg, Abs, Sign, Exp, Expm1, Log, Log1p, Sqrt, Rsqrt, Square, Reciprocal, Sin, Cos, Tanh,
-                            Sigmoid, LogSigmoid, Relu, LeakyRelu, Elu, Gelu, GeluTanh, Silu, Softplus, Erf, Clamp,
-                            PowScalar, LogicalNot, Add, Sub, Mul, Div, Pow, Maximum, Minimum, Equal, NotEqual, Less,
-                            LessEqual, Greater, GreaterEqual, LogicalAnd, LogicalOr, ReluGrad, Where>;
+using Formulas =
+    std::tuple<Neg, Abs, Sign, Exp, Expm1, Log, Log1p, Sqrt, Rsqrt, Square, Reciprocal, Sin, Cos, Tanh, Sigmoid,
+               LogSigmoid, Relu, LeakyRelu, Elu, Gelu, GeluTanh, Silu, Softplus, Erf, Clamp, PowScalar, LogicalNot, Add,
+               Sub, Mul, Div, Pow, Maximum, Minimum, Equal, NotEqual, Less, LessEqual, Greater, GreaterEqual,
+               LogicalAnd, LogicalOr, ReluGrad, BceWithLogits, BceWithLogitsGrad, Where>;
 
 template <class Formula, class List>
 struct index_in;

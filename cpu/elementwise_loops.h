@@ -44,10 +44,11 @@ struct Row {
 
 /// Formulas of functions that take more than a few instructions. Their float32 loops run on the CPU's own functions
 /// (lane.h), those of float64 on the C library's.
-using FunctionFormulas = std::tuple<formulas::Exp, formulas::Expm1, formulas::Log, formulas::Log1p, formulas::Sin,
-                                    formulas::Cos, formulas::Tanh, formulas::Sigmoid, formulas::LogSigmoid,
-                                    formulas::Elu, formulas::Gelu, formulas::GeluTanh, formulas::Silu,
-                                    formulas::Softplus, formulas::Erf, formulas::PowScalar, formulas::Pow>;
+using FunctionFormulas =
+    std::tuple<formulas::Exp, formulas::Expm1, formulas::Log, formulas::Log1p, formulas::Sin, formulas::Cos,
+               formulas::Tanh, formulas::Sigmoid, formulas::LogSigmoid, formulas::Elu, formulas::Gelu,
+               formulas::GeluTanh, formulas::Silu, formulas::Softplus, formulas::Erf, formulas::PowScalar,
+               formulas::Pow, formulas::BceWithLogits, formulas::BceWithLogitsGrad>;
 template <class Formula>
 inline constexpr bool is_function = []<class... Function>(std::tuple<Function...>*) {
   return (std::is_same_v<Formula, Function> || ...);

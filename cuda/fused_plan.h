@@ -54,7 +54,7 @@ struct Row {
 using Inexact = std::tuple<formulas::Exp, formulas::Expm1, formulas::Log, formulas::Log1p, formulas::Sin, formulas::Cos,
                            formulas::Tanh, formulas::Sigmoid, formulas::LogSigmoid, formulas::Elu, formulas::Gelu,
                            formulas::GeluTanh, formulas::Silu, formulas::Softplus, formulas::Erf, formulas::PowScalar,
-                           formulas::Pow>;
+                           formulas::Pow, formulas::BceWithLogits, formulas::BceWithLogitsGrad>;
 
 template <class Formula, class... List>
 constexpr bool is_one_of(const std::tuple<List...>*) {

@@ -177,6 +177,31 @@ Tensor relu_grad(const Tensor& x, const Tensor& g) {
   return apply(relu_grad_row, {x, g});
 }
 
+constexpr Op bce_with_logits_grad_row = elementwise<formulas::BceWithLogitsGrad>({
+    .summary = "sigmoid(a) - b without cancellation: bce_with_logits' gradient in one pass",
+    .gradient =
+        [](const GradientCall& call) {
+          return per_input(
+              call, [&] { return call.cotangent * (sigmoid(call.inputs[0]) * sigmoid(-call.inputs[0])); },
+              [&] { return -call.cotangent; });
+        },
+});
+constexpr Op bce_with_logits_row = elementwise<formulas::BceWithLogits>({
+    .summary = "-b log(p) - (1 - b) log(1 - p), p = sigmoid(a), without overflow",
+    .gradient =
+        [](const GradientCall& call) {
+          return per_input(
+              call,
+              [&] {
+                return call.cotangent * apply(bce_with_logits_grad_row, {call.inputs[0], call.inputs[1]});
+              },
+              [&] { return -call.cotangent * call.inputs[0]; });
+        },
+});
+Tensor bce_with_logits(const Tensor& x, const Tensor& y) {
+  return apply(bce_with_logits_row, {x, y});
+}
+
 constexpr Op where_row = elementwise<formulas::Where>({
     .summary = "a where the condition holds, else b",
     .gradient =
@@ -204,9 +229,25 @@ Tensor where(Operand condition, Operand a, Operand b) {
 }
 
 OpRows binary_rows() {
-  return {&add_row,           &sub_row,         &mul_row,        &div_row,       &pow_row,        &maximum_row,
-          &minimum_row,       &equal_row,       &not_equal_row,  &less_row,      &less_equal_row, &greater_row,
-          &greater_equal_row, &logical_and_row, &logical_or_row, &relu_grad_row, &where_row};
+  return {&add_row,
+          &sub_row,
+          &mul_row,
+          &div_row,
+          &pow_row,
+          &maximum_row,
+          &minimum_row,
+          &equal_row,
+          &not_equal_row,
+          &less_row,
+          &less_equal_row,
+          &greater_row,
+          &greater_equal_row,
+          &logical_and_row,
+          &logical_or_row,
+          &relu_grad_row,
+          &bce_with_logits_row,
+          &bce_with_logits_grad_row,
+          &where_row};
 }
 
 }  // namespace twingrad

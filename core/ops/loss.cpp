@@ -59,8 +59,7 @@ Tensor huber_loss(Operand prediction, Operand target, double delta, Reduction re
 Tensor binary_cross_entropy_with_logits(Operand logits, Operand target, Reduction reduction) {
   const Use use("binary_cross_entropy_with_logits", {logits, target});
   require_pair(use);
-  // -t log(p) - (1 - t) log(1 - p): two terms of one sign, so small losses keep their digits.
-  return reduced(use[1] * softplus(-use[0]) + (1.0 - use[1]) * softplus(use[0]), reduction);
+  return reduced(bce_with_logits(use[0], use[1]), reduction);
 }
 
 Tensor hinge_loss(Operand score, Operand target, Reduction reduction) {

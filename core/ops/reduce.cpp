@@ -5,6 +5,7 @@
 #include <twingrad/ops/use.h>
 
 #include <algorithm>
+#include <cstring>
 
 namespace twingrad {
 namespace {
@@ -72,6 +73,22 @@ Tensor with_axes(const Tensor& reduced, const GradientCall& call) {
 
 Tensor spread(const Tensor& reduced, const GradientCall& call) {
   return broadcast_to(with_axes(reduced, call), call.inputs[0].shape());
+}
+
+/// g / count. Of a number, as a loss's own gradient is, that is another number, rounded as a kernel would.
+Tensor share(const Tensor& g, std::int64_t count) {
+  const Node& node = *g.node();
+  const auto divided = [&]<class T>(T value) {
+    std::memcpy(&value, node.literal.data(), sizeof value);
+    return literal_scalar(static_cast<double>(value / static_cast<T>(count)), g.dtype(), g.device());
+  };
+  if (node.literal_bytes != 0 && g.rank() == 0 && g.dtype() == Dtype::f32) {
+    return divided(float{});
+  }
+  if (node.literal_bytes != 0 && g.rank() == 0 && g.dtype() == Dtype::f64) {
+    return divided(double{});
+  }
+  return g / count;
 }
 
 /// Where an element is the extreme one, its share of the gradient.
@@ -182,7 +199,7 @@ constexpr Op mean_row = {
     .infer = infer_mean,
     .gradient = [](const GradientCall& call) -> Gradients {
       const std::int64_t count = reduced_count(call.inputs[0].shape(), call.attributes);
-      return {spread(call.cotangent / std::max<std::int64_t>(count, 1), call)};
+      return {spread(share(call.cotangent, std::max<std::int64_t>(count, 1)), call)};
     },
     .samples = reduce_samples,
     .flops = reduce_flops,

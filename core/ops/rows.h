@@ -35,6 +35,8 @@ extern const Op contiguous_op;
 
 /// g where x > 0 or NaN, else 0.
 Tensor relu_grad(const Tensor& x, const Tensor& g);
+/// -y log(sigmoid(x)) - (1 - y) log(1 - sigmoid(x)), element by element.
+Tensor bce_with_logits(const Tensor& x, const Tensor& y);
 /// x^exponent with the exponent as part of the graph's structure.
 Tensor pow_scalar(Operand x, double exponent);
 /// Zeros of `length` along `axis` with x at start, start + step, ...: the gradient of slice.
