@@ -34,7 +34,8 @@ class PreparedKernel {
 };
 
 /// Kernels that may run as one, because each element of a result depends on the same element of earlier results alone.
-/// Elementwise ops and optimizer updates; the first part may be a product whose results the others go on with.
+/// Elementwise ops and optimizer updates; the first part may be a product whose results the others go on with, and the
+/// last ones may be sums and means of results of elementwise parts.
 struct Fusion {
   struct Part {
     KernelCall call;        ///< addresses are not set
