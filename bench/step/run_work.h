@@ -37,19 +37,18 @@ struct EntryResult {
   std::string version;
   std::string flags;
   std::string precision;
-  std::int64_t steps = 0;              ///< per turn
-  std::vector<double> step_seconds;    ///< turn after turn, of all starts
-  std::vector<double> cpu_seconds;     ///< of each turn, per step: processor time of all threads, waiting included
-                                       ///< where threads spin
-  std::vector<double> device_seconds;  ///< of each turn, per step, by the device's own clock: from the turn's first
-                                       ///< step to the end of its last; empty when the system does not say
-  std::vector<double> read_seconds;    ///< per start: per step when the loss is read after each one; empty when
-                                       ///< the system cannot
-  std::optional<double>
-      kernels_per_step;               ///< that it gave to the device in its last turn; nothing when it does not say
-  std::vector<double> disturbance;    ///< of each turn: share of its time in which some thread waited for a CPU;
-                                      ///< NaN when the system does not say
-  std::vector<double> ready_seconds;  ///< per start: process started, libraries and data loaded
+  std::int64_t steps = 0;                  ///< per turn
+  std::vector<double> step_seconds;        ///< turn after turn, of all starts
+  std::vector<double> cpu_seconds;         ///< of each turn, per step: processor time of all threads, waiting included
+                                           ///< where threads spin
+  std::vector<double> device_seconds;      ///< of each turn, per step, by the device's own clock: from the turn's first
+                                           ///< step to the end of its last; empty when the system does not say
+  std::vector<double> read_seconds;        ///< per start: per step when the loss is read after each one; empty when
+                                           ///< the system cannot
+  std::optional<double> kernels_per_step;  ///< given to the device in the last turn; nothing when it does not say
+  std::vector<double> disturbance;         ///< of each turn: share of its time in which some thread waited for a CPU;
+                                           ///< NaN when the system does not say
+  std::vector<double> ready_seconds;       ///< per start: process started, libraries and data loaded
   std::vector<double> first_step_seconds;  ///< per start: the same and the first step done; compilers' caches are empty
                                            ///< at the first start
   std::int64_t peak_memory = 0;
