@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <memory>
 #include <utility>
 
@@ -162,23 +163,34 @@ class Grouper {
     return count;
   }
 
-  /// Lets the group's kernel also sum what it makes, if the device can: as many of the sums that could run next as it
-  /// takes.
+  /// Lets the group's kernel also sum what it makes, if the device can: all sums that could run next, or those of them
+  /// that it takes.
   void add_sums(std::vector<int>& group, Plan::Launch& launch, const std::vector<int>& pending) const {
-    std::vector<int> longer = group;
-    const auto end = pending.begin() + 1 + look_ahead(pending);
-    for (auto next = pending.begin() + 1; next != end && longer.size() < group.size() + most_sums; ++next) {
-      if (sums_result(*next, group)) {
-        longer.push_back(*next);
-      }
+    std::vector<int> sums;
+    std::copy_if(pending.begin() + 1, pending.begin() + 1 + look_ahead(pending), std::back_inserter(sums),
+                 [&](int s) { return sums_result(s, group); });
+    sums.resize(std::min(sums.size(), most_sums));
+    std::vector<int> all = group;
+    all.insert(all.end(), sums.begin(), sums.end());
+    if (sums.empty() || take(group, launch, all)) {
+      return;
     }
-    for (; longer.size() > group.size(); longer.pop_back()) {
-      if (std::unique_ptr<PreparedKernel> kernel = offer(longer)) {
-        launch.kernel = std::move(kernel);
-        group = std::move(longer);
-        return;
-      }
+    for (std::size_t i = 0; sums.size() > 1 && i < sums.size(); ++i) {
+      std::vector<int> longer = group;
+      longer.push_back(sums[i]);
+      take(group, launch, longer);
     }
+  }
+
+  /// Makes `longer` the group, if the device has a kernel for it.
+  bool take(std::vector<int>& group, Plan::Launch& launch, const std::vector<int>& longer) const {
+    std::unique_ptr<PreparedKernel> kernel = offer(longer);
+    if (kernel == nullptr) {
+      return false;
+    }
+    launch.kernel = std::move(kernel);
+    group = longer;
+    return true;
   }
 
   /// Whether step `s` reduces all that a step of the group makes.

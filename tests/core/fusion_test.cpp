@@ -210,6 +210,10 @@ TEST_P(FusionTest, ThePlanShowsSumsThatTheGpuTakesAlong) {
   const bool along = device().kind() == DeviceKind::cuda;
   EXPECT_EQ(text.find("   + sum (16)") != std::string::npos, along) << text;
   EXPECT_NE(text.find(along ? "1 kernels for 3 ops" : "2 kernels for 3 ops"), std::string::npos) << text;
+  // What it does not take has a kernel of its own and keeps nothing else from being taken.
+  const std::string more = describe_plan({masked, amax(masked, {.axes = {0}}), sum(masked, {.axes = {0}})});
+  EXPECT_EQ(more.find("   + sum (16)") != std::string::npos, along) << more;
+  EXPECT_EQ(more.find("   + amax"), std::string::npos) << more;
 }
 
 TEST_P(FusionTest, TrainingSteps) {
