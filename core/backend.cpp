@@ -51,6 +51,10 @@ std::unique_ptr<Recording> Backend::record(const std::function<void()>& /*queue*
   throw DeviceError(description() + ": this device cannot record queued work; ask records() first");
 }
 
+std::unique_ptr<QueueMark> Backend::mark() {
+  return nullptr;
+}
+
 void Backend::copy_listed(const ListedCopy* /*list*/, std::size_t /*count*/, std::size_t /*longest*/) {
   throw DeviceError(description() + ": this device has no listed copies; ask records() first");
 }

@@ -34,7 +34,8 @@ class PreparedKernel {
 };
 
 /// Kernels that may run as one, because each element of a result depends on the same element of earlier results alone.
-/// Elementwise ops and optimizer updates; the first part may be a product whose results the others go on with.
+/// Elementwise ops and optimizer updates; the first part may be a product whose results the others go on with, and the
+/// last ones may be sums and means of results of elementwise parts.
 struct Fusion {
   struct Part {
     KernelCall call;        ///< addresses are not set
@@ -57,6 +58,18 @@ class Recording {
   virtual void replay() = 0;
   /// Pieces of work in it: kernels, copies, fills.
   virtual std::size_t size() const = 0;
+};
+
+/// A point in a device's queue, and the device's own time when it got there.
+class QueueMark {
+ public:
+  QueueMark() = default;
+  QueueMark(const QueueMark&) = delete;
+  QueueMark& operator=(const QueueMark&) = delete;
+  virtual ~QueueMark() = default;
+
+  /// Waits until the device has got here. Seconds since it was at `earlier`, an earlier mark of the same backend.
+  virtual double seconds_since(const QueueMark& earlier) const = 0;
 };
 
 /// A copy on the device that is named in the device's own memory, see Backend::copy_listed().
@@ -121,6 +134,10 @@ class Backend {
   /// Queues `count` copies that stand in device memory at `list` when they run, each of at most `longest` bytes, none
   /// of which overlap: a recording reads and writes through them what lies elsewhere each time. Here: DeviceError.
   virtual void copy_listed(const ListedCopy* list, std::size_t count, std::size_t longest);
+
+  /// Marks where the queue ends now, to time what is queued next. nullptr: the device has no clock of its own. Throws
+  /// DeviceError while work is recorded. Here: nullptr.
+  virtual std::unique_ptr<QueueMark> mark();
 
   /// How the kernel that run() would take for this call rounds: the order of its sums, its accumulator, the accuracy of
   /// its functions. Looks at op, dtypes, shapes and strides alone; data pointers may be null.

@@ -40,6 +40,10 @@ struct CaptureStats {
 };
 CaptureStats capture_stats();
 
+/// Kernels that plans have given to their devices so far, on all devices, replayed or one by one. What a device runs as
+/// one kernel (fused, merged) counts once, and so does a reduction in two passes.
+std::uint64_t kernels_run();
+
 struct PlanCacheStats {
   std::size_t plans = 0;
   std::uint64_t hits = 0;

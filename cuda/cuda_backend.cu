@@ -8,6 +8,7 @@
 #include "cuda/index.h"
 #include "cuda/matmul_plans.h"
 #include "cuda/matmul_tuner.h"
+#include "cuda/queue_mark.h"
 #include "cuda/staging.h"
 
 #include <twingrad/backend.h>
@@ -216,6 +217,12 @@ class CudaBackend final : public Backend {
   void copy_listed(const ListedCopy* list, std::size_t count, std::size_t longest) override {
     enter();
     run_listed_copies(list, count, longest, context_);
+  }
+
+  std::unique_ptr<QueueMark> mark() override {
+    enter();
+    refuse_while_recording("a mark");
+    return std::make_unique<EventMark>(context_.device, context_.stream);
   }
 
   std::unique_ptr<PreparedKernel> fuse(const Fusion& fusion) override {

@@ -45,7 +45,7 @@ struct FusedKernels::Loaded {
 
 namespace {
 
-constexpr unsigned threads = 256;  // fused_kernel.cuh's
+constexpr auto threads = static_cast<unsigned>(fused_threads);
 
 /// The first toolkit whose runtime loads kernels from memory.
 #if CUDART_VERSION >= 12080
@@ -71,8 +71,7 @@ class FusedKernel final : public PreparedKernel {
       std::memcpy(arguments_.data() + start, plan.arguments.data(), one);
       members_.push_back({start, plan.alignment});
       first_block[i] = static_cast<unsigned>(blocks);
-      const std::int64_t per_block = std::int64_t{threads} * plan.lanes;
-      blocks += (plan.count + per_block - 1) / per_block;
+      blocks += plan.blocks;
       if (blocks > 0x7fffffff) {
         throw ShapeError(name_ + ": a kernel over " + std::to_string(plan.count) +
                          " elements is beyond what one launch can do");
@@ -125,7 +124,7 @@ std::string name_of(const Fusion& fusion) {
 }  // namespace
 
 std::string fused_source(const std::string& text) {
-  return "#include \"cuda/fused_kernel.cuh\"\n\nusing namespace twingrad;\nusing namespace twingrad::cuda::fused;\n\n"
+  return "#include \"cuda/fused_sums.cuh\"\n\nusing namespace twingrad;\nusing namespace twingrad::cuda::fused;\n\n"
          "using Chain = " +
          text + ";\n\nextern \"C\" __global__ void __launch_bounds__(threads) " + fused_entry +
          "(const __grid_constant__ Chain::Arguments arguments) {\n  Chain::run(arguments);\n}\n";

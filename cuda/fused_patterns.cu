@@ -2,8 +2,8 @@
 // describe_plan(); a chain that is missing here is compiled at run time.
 #include "cuda/fused_patterns.h"
 
-#include "cuda/fused_kernel.cuh"
 #include "cuda/fused_plan.h"
+#include "cuda/fused_sums.cuh"
 
 #include <cuda_runtime.h>
 
@@ -24,6 +24,8 @@ using fused::Result;
 using fused::Row;
 using fused::Single;
 using fused::Strided;
+using fused::Sum;
+using fused::Summed;
 using fused::Update;
 
 static_assert(sizeof(Axis32) == sizeof(Divisor32) + 4 && sizeof(Axis64) == sizeof(Divisor64) + 8,
@@ -31,6 +33,9 @@ static_assert(sizeof(Axis32) == sizeof(Divisor32) + 4 && sizeof(Axis64) == sizeo
 using OneOfEach = fused::Arguments<Axis32, 1, 1, 1>;
 static_assert(offsetof(OneOfEach, aligned) == aligned_position && offsetof(OneOfEach, data) == data_position,
               "fused_plan.h knows where these lie");
+
+static_assert(fused::threads == fused_threads && fused::summed_bytes == most_summed_bytes, "fused_plan.h says so, too");
+static_assert(fused::summed_lanes >= column_threads, "every order of a sum has room");
 
 template <class Kernel>
 __global__ void __launch_bounds__(fused::threads)
@@ -87,6 +92,14 @@ struct Text<Kernel<Axis, lanes, addresses, parameter_sets, axes, Parts...>> {
   }
 };
 
+template <int part, class T, int stored, bool mean>
+struct Text<Sum<part, T, stored, mean>> {
+  static std::string get() { return fused_text::sum(part, fused_text::type_name(dtype_of_v<T>), stored, mean); }
+};
+template <class Chain, class... Sums>
+struct Text<Summed<Chain, Sums...>> {
+  static std::string get() { return fused_text::summed(Text<Chain>::get(), {Text<Sums>::get()...}); }
+};
 template <class Chain, int members>
 struct Text<Merged<Chain, members>> {
   static std::string get() { return fused_text::merged(Text<Chain>::get(), members); }
@@ -203,6 +216,37 @@ using Activations = List<
           Op<Mul, none, Of<3>, One<5>>, Op<Square, none, In<6>>, Op<Mul, none, Of<5>, One<7>>, Op<Exp, none, Of<6>>,
           Op<Mul, none, Of<7>, One<8>>, Op<Mul, none, In<9>, Of<8>>, Op<Add, 10, Of<4>, Of<9>>>>;
 
+template <int addresses, class... Parts>
+using OneLane = Kernel<Axis32, 1, addresses, 0, 0, Parts...>;
+template <int part, int stored>
+using Total = Sum<part, float, stored, false>;
+template <int part, int stored>
+using Mean = Sum<part, float, stored, true>;
+
+/// Small chains with the sums behind them.
+using WithSums = List<
+    // gradients through activations, with dropout or not, and of a bias
+    Summed<OneLane<4, Op<ReluGrad, 2, In<0>, In<1>>>, Total<0, 3>>,
+    Summed<OneLane<7, Op<Where, none, Dense<0, bool>, In<1>, One<2>>, Op<Mul, none, Of<0>, One<3>>,
+                   Op<ReluGrad, 5, In<4>, Of<1>>>,
+           Total<2, 6>>,
+    Summed<OneLane<4, Op<Mul, 2, In<0>, In<1>>>, Total<0, 3>>,
+    // cross-entropy of labels: the mean, and the gradient of log_softmax with that of a bias
+    Summed<OneLane<2, Op<Neg, none, In<0>>>, Mean<0, 1>>,
+    Summed<Kernel<Axis32, 1, 5, 0, 2, Op<Exp, none, In<0>>, Op<Mul, none, Of<0>, Repeated<1, float, 0, 2>>,
+                  Op<Sub, 3, In<2>, Of<1>>>,
+           Total<2, 4>>,
+    // squared error: its mean, and its gradient with that of a bias
+    Summed<OneLane<2, Op<Square, none, In<0>>>, Mean<0, 1>>,
+    Summed<OneLane<7, Op<Mul, none, One<0>, One<1>>, Op<Sub, none, In<2>, In<3>>, Op<Mul, 4, Of<0>, Of<1>>,
+                   Op<Square, none, Of<1>>>,
+           Total<2, 5>, Mean<3, 6>>,
+    Summed<OneLane<7, Op<Mul, none, One<0>, One<1>>, Op<Sub, 4, In<2>, In<3>>, Op<Mul, 5, Of<0>, Of<1>>>, Total<2, 6>>,
+    // hinge loss, its gradient with that of a bias, and a sum of squares
+    Summed<OneLane<5, Op<Mul, none, In<0>, In<1>>, Op<Sub, none, One<2>, Of<0>>, Op<Relu, 3, Of<1>>>, Mean<2, 4>>,
+    Summed<OneLane<5, Op<ReluGrad, none, In<0>, One<1>>, Op<Neg, none, Of<0>>, Op<Mul, 3, Of<1>, In<2>>>, Total<2, 4>>,
+    Summed<OneLane<2, Op<Square, none, In<0>>>, Total<0, 1>>>;
+
 template <class Kernel>
 cudaError_t queue(dim3 blocks, void** arguments, cudaStream_t stream) {
   return cudaLaunchKernel(pattern<Kernel>, blocks, dim3(fused::threads), arguments, 0, stream);
@@ -232,6 +276,7 @@ const Patterns& all_patterns() {
     add(result, Regression());
     add(result, Hinge());
     add(result, Activations());
+    add(result, WithSums());
     return result;
   }();
   return patterns;

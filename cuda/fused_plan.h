@@ -4,10 +4,12 @@
 //   if (const std::optional<FusedPlan> plan = plan_fusion(fusion)) { ... plan->text names the kernel's type ... }
 #pragma once
 
+#include "cuda/reduce_plan.h"
 #include "cuda/strided.h"
 
 #include <twingrad/backend.h>
 #include <twingrad/formulas.h>
+#include <twingrad/kernels.h>
 #include <twingrad/op.h>
 #include <twingrad/update_formulas.h>
 
@@ -24,11 +26,12 @@
 
 namespace twingrad::cuda {
 
-/// A fusion as fused_kernel.cuh's Kernel.
+/// A fusion as fused_kernel.cuh's Kernel, or with sums at its end fused_sums.cuh's Summed.
 struct FusedPlan {
   std::string text;                    ///< the type, in namespace twingrad::cuda::fused
   int lanes = 1;                       ///< elements of one thread
   std::int64_t count = 0;              ///< elements of every part
+  std::int64_t blocks = 1;             ///< of 256 threads
   std::vector<std::byte> arguments;    ///< the kernel's argument, all but `aligned` and the addresses filled in
   std::vector<std::size_t> alignment;  ///< per address: what it must be a multiple of to be moved in vectors
   bool exact = true;                   ///< made of + - * /, sqrt and choices alone, which every compiler rounds alike
@@ -37,6 +40,17 @@ struct FusedPlan {
 /// Byte positions in FusedPlan::arguments.
 inline constexpr std::size_t aligned_position = 8;
 inline constexpr std::size_t data_position = 16;
+
+/// Threads of a block of these kernels.
+inline constexpr std::int64_t fused_threads = 256;
+
+/// What one block of a chain with sums works through: 8 elements a thread, one after the other. More would take longer
+/// than the launch that is saved.
+inline constexpr std::int64_t most_summed_per_block = 8 * fused_threads;
+/// Room in a block for values that wait to be summed.
+inline constexpr std::size_t most_summed_bytes = 16384;
+/// Beyond so many elements memory is what costs, not the launch.
+inline constexpr std::int64_t most_summed_elements = std::int64_t{1} << 16;
 
 /// A kernel's arguments may fill 4 KiB on every GPU.
 inline constexpr std::size_t most_argument_bytes = 4096;
@@ -168,6 +182,18 @@ inline std::string kernel(bool wide, int lanes, int addresses, int parameter_set
   return text + ">";
 }
 
+inline std::string sum(int part, std::string_view type, int stored, bool mean) {
+  return applied("Sum", part, type, stored, std::string_view(mean ? "true" : "false"));
+}
+/// The type of a kernel with sums behind it.
+inline std::string summed(const std::string& kernel, const std::vector<std::string>& sums) {
+  std::string text = "Summed<" + kernel;
+  for (const std::string& one : sums) {
+    text += ",\n    " + one;
+  }
+  return text + ">";
+}
+
 /// The type of one kernel for several such.
 inline std::string merged(const std::string& kernel, int members) {
   return applied("Merged", kernel, members);
@@ -183,19 +209,29 @@ class FusedPlanner {
 
   std::optional<FusedPlan> plan() {
     for (const Fusion::Part& part : fusion_.parts) {
-      if (!look_at(part)) {
+      if (part.call.op->family == Family::reduce ? !look_at_sum(part) : !sums_.empty() || !look_at(part)) {
         return std::nullopt;
       }
     }
-    lanes_ = static_cast<int>(16 / widest_);
+    if (!sums_.empty() && !cut_strips()) {
+      return std::nullopt;
+    }
+    lanes_ = sums_.empty() ? static_cast<int>(16 / widest_) : 1;
+    std::vector<std::string> sum_texts;
     for (const Fusion::Part& part : fusion_.parts) {
-      add(part);
+      if (part.call.op->family == Family::reduce) {
+        sum_texts.push_back(add_sum(part));
+      } else {
+        add(part);
+      }
     }
     FusedPlan plan;
     plan.text = fused_text::kernel(wide_, lanes_, static_cast<int>(alignment_.size()), sets_,
                                    static_cast<int>(axes_.size()), parts_);
+    plan.text = sums_.empty() ? plan.text : fused_text::summed(plan.text, sum_texts);
     plan.lanes = lanes_;
     plan.count = count_;
+    plan.blocks = sums_.empty() ? detail::ceil_div(count_, fused_threads * lanes_) : detail::ceil_div(columns_, strip_);
     plan.alignment = alignment_;
     plan.exact = exact_;
     write_arguments(plan.arguments);
@@ -206,6 +242,16 @@ class FusedPlanner {
   }
 
  private:
+  /// Columns of a block: fewer would read memory in small pieces.
+  static constexpr std::int64_t widest_strip = 32;
+  static constexpr std::int64_t narrowest_strip = 4;
+
+  struct SumPlan {
+    std::uint32_t lanes;  ///< threads that share one sum in the order of reduce.cuh
+    bool whole;           ///< over all elements; else over rows
+    std::size_t element;  ///< bytes
+  };
+
   static bool is_update(const Fusion::Part& part) { return part.call.op->family == Family::update; }
 
   /// False when the part is not for these kernels. Finds the widest element in memory, and whether 32 bits are enough.
@@ -225,6 +271,64 @@ class FusedPlanner {
     }
     widest_ = part.stored ? std::max(widest_, size_of(call.output.dtype)) : widest_;
     return true;
+  }
+
+  /// Of a sum or mean of a part's result: over all elements, or over the rows of a matrix, in one pass. False for
+  /// others.
+  bool look_at_sum(const Fusion::Part& part) {
+    const KernelCall& call = part.call;
+    const auto kind = static_cast<Reduce>(call.op->kernel);
+    if ((kind != Reduce::sum && kind != Reduce::mean) || part.from[0] < 0 || !part.stored ||
+        !is_floating(call.output.dtype) || call.inputs[0].dtype != call.output.dtype || !call.inputs[0].contiguous() ||
+        call.inputs[0].numel() != count_ || count_ > most_summed_elements) {
+      return false;
+    }
+    const Fusion::Part& summed = fusion_.parts[static_cast<std::size_t>(part.from[0])];
+    if (summed.call.op->family != Family::elementwise) {
+      return false;
+    }
+    const ReducePlan plan = plan_reduction(call.inputs[0].shape, call.inputs[0].strides, call.attributes.ints);
+    const bool whole = plan.outputs == 1;
+    if (plan.chunks != 1 || (!whole && !plan.columns)) {
+      return false;
+    }
+    if (!whole) {
+      // Rows of one matrix: dense memory has no other column sums than over its leading axes.
+      if (plan.kept.rank != 1 || plan.kept.stride[0][0] != 1 || (columns_ != 0 && columns_ != plan.outputs)) {
+        return false;
+      }
+      columns_ = plan.outputs;
+      rows_ = plan.length;
+    }
+    any_whole_ = any_whole_ || whole;
+    sums_.push_back({whole ? plan.group : column_threads / plan.group, whole, size_of(call.output.dtype)});
+    return true;
+  }
+
+  /// Divides the columns among blocks. False when that leaves one of them too much.
+  bool cut_strips() {
+    if (columns_ == 0) {
+      columns_ = count_;
+      rows_ = 1;
+    }
+    strip_ = any_whole_ ? columns_ : std::min({columns_, widest_strip, most_summed_per_block / rows_});
+    return strip_ >= std::min(columns_, narrowest_strip) && rows_ * strip_ <= most_summed_per_block &&
+           staged_bytes() <= most_summed_bytes;
+  }
+  std::size_t staged_bytes() const {
+    std::size_t bytes = 0;
+    for (const SumPlan& sum : sums_) {
+      bytes += bytes_of(sum);
+    }
+    return bytes;
+  }
+  std::size_t bytes_of(const SumPlan& sum) const {
+    return (static_cast<std::size_t>(rows_ * strip_) * sum.element + 7) / 8 * 8;
+  }
+
+  std::string add_sum(const Fusion::Part& part) {
+    const bool mean = static_cast<Reduce>(part.call.op->kernel) == Reduce::mean;
+    return fused_text::sum(part.from[0], fused_text::type_name(part.call.output.dtype), add_address(1), mean);
   }
 
   static Box<1> box_of(const TensorView& view, const Shape& shape) {
@@ -316,6 +420,22 @@ class FusedPlanner {
     if (axes_.empty()) {
       bytes.resize(bytes.size() + (wide_ ? sizeof(Divisor64) + 8 : sizeof(Divisor32) + 4));
     }
+    if (!sums_.empty()) {
+      write_sums(bytes);
+    }
+  }
+  /// As fused_sums.cuh's Summed::Arguments lies in memory, behind the chain's.
+  void write_sums(std::vector<std::byte>& bytes) const {
+    for (const std::int64_t value : {rows_, columns_, strip_, std::int64_t{0}}) {
+      append(bytes, static_cast<std::uint32_t>(value));
+    }
+    std::size_t staged = 0;
+    for (const SumPlan& sum : sums_) {
+      for (const std::size_t value : {std::size_t{sum.lanes}, std::size_t{sum.whole}, staged, std::size_t{0}}) {
+        append(bytes, static_cast<std::uint32_t>(value));
+      }
+      staged += bytes_of(sum);
+    }
   }
   static void append_padded(std::vector<std::byte>& bytes, const std::vector<double>& values, std::size_t least) {
     for (const double value : values) {
@@ -337,10 +457,15 @@ class FusedPlanner {
   std::vector<std::size_t> alignment_;
   std::vector<double> parameters_;
   std::vector<std::pair<std::int64_t, std::int64_t>> axes_;  // size, stride
+  std::vector<SumPlan> sums_;
+  bool any_whole_ = false;
+  std::int64_t rows_ = 0;  // of the matrix whose columns are summed; one row where there is none
+  std::int64_t columns_ = 0;
+  std::int64_t strip_ = 0;  // columns of a block
 };
 
-/// The kernel for `fusion`, or nothing when a part is neither elementwise nor an update, or there are too many operands
-/// for one kernel's arguments.
+/// The kernel for `fusion`, or nothing when a part is neither elementwise nor an update nor at the end a small sum, or
+/// there are too many operands for one kernel's arguments.
 inline std::optional<FusedPlan> plan_fusion(const Fusion& fusion) {
   return FusedPlanner(fusion).plan();
 }

@@ -1,7 +1,7 @@
 # Kernels that are compiled at run time include these files, as text in the library. Included from the top
 # CMakeLists.txt where the CUDA backend's sources are built.
-set(embedded cuda/divisor.h cuda/element.cuh cuda/fused_kernel.cuh core/annotations.h core/dtype.h core/formulas.h
-             core/update_formulas.h cuda/nvrtc_error.h cuda/nvrtc_std.h)
+set(embedded cuda/divisor.h cuda/element.cuh cuda/fused_kernel.cuh cuda/fused_sums.cuh cuda/slice.cuh
+             core/annotations.h core/dtype.h core/formulas.h core/update_formulas.h cuda/nvrtc_error.h cuda/nvrtc_std.h)
 list(JOIN embedded "," embedded_names)
 list(TRANSFORM embedded PREPEND ${PROJECT_SOURCE_DIR}/)
 add_custom_command(

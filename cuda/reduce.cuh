@@ -7,6 +7,7 @@
 //   columns: `lanes` = 512 / width threads per output, the same with G = lanes.
 // So element i goes to lane i mod (G * U), and the lanes are folded in halves (l takes l + G * U / 2, ...), across
 // accumulators first, then across threads. A second pass does all of this again with the chunks' results as elements.
+// fused_sums.cuh sums what a chain makes in the same order.
 // A sum of n elements passes each leaf through at most ceil(chunk / (G * U)) + log2(G * U) additions per pass.
 #pragma once
 
@@ -14,18 +15,11 @@
 #include "cuda/fold.cuh"
 #include "cuda/launch.h"
 #include "cuda/reduce_plan.h"
+#include "cuda/slice.cuh"
 
 #include <cstdint>
 
 namespace twingrad::cuda {
-
-/// U, the loads in flight per thread: 8 of narrow elements, else 4; 2 where an accumulator is so large that more would
-/// not fit the registers.
-template <class Op, class In>
-inline constexpr int reduce_unroll = sizeof(typename Op::Accumulator) > 8 ? 2 : (sizeof(In) <= 2 ? 8 : 4);
-
-/// Threads of a block of reduce_columns.
-inline constexpr unsigned column_threads = 512;
 
 /// What is done with the combined value of an output at the end.
 struct Finish {
@@ -59,32 +53,8 @@ template <class Op, class In>
 __device__ __forceinline__ typename Op::Accumulator reduce_slice(const In* x, const Offsets64<1>& reduced,
                                                                  std::int64_t first, std::int64_t stop,
                                                                  std::int64_t step) {
-  constexpr int unroll = reduce_unroll<Op, In>;
-  typename Op::Accumulator accumulators[unroll];
-#pragma unroll
-  for (int u = 0; u < unroll; ++u) {
-    accumulators[u] = Op::identity();
-  }
-  for (std::int64_t r = first; r < stop; r += step * unroll) {
-    typename Op::Accumulator loaded[unroll];
-#pragma unroll
-    for (int u = 0; u < unroll; ++u) {
-      const std::int64_t element = r + step * u;
-      loaded[u] = element < stop ? Op::load(x[reduced.offset(element)], element) : Op::identity();
-    }
-#pragma unroll
-    for (int u = 0; u < unroll; ++u) {
-      accumulators[u] = Op::combine(accumulators[u], loaded[u]);
-    }
-  }
-#pragma unroll
-  for (int half = unroll / 2; half > 0; half /= 2) {
-#pragma unroll
-    for (int u = 0; u < half; ++u) {
-      accumulators[u] = Op::combine(accumulators[u], accumulators[u + half]);
-    }
-  }
-  return accumulators[0];
+  return combine_slice<Op, slice_unroll<typename Op::Accumulator, In>>(
+      [&](std::int64_t element) { return Op::load(x[reduced.offset(element)], element); }, first, stop, step);
 }
 
 template <class Op>

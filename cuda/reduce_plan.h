@@ -11,6 +11,9 @@
 
 namespace twingrad::cuda {
 
+/// Threads of a block of reduce_columns.
+inline constexpr unsigned column_threads = 512;
+
 struct ReducePlan {
   Box<1> kept;     ///< row-major in the output's order
   Box<1> reduced;  ///< largest stride first

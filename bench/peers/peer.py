@@ -34,6 +34,16 @@ class System:
     def synchronize(self):
         """Waits for the last step."""
 
+    def begin_turn(self):
+        """Stands before the steps of a turn."""
+
+    def end_turn(self):
+        """Stands behind them, before the wait."""
+
+    def turn_facts(self):
+        """After the wait: {"device_seconds": of the last turn by the device's own clock}, or {} without one."""
+        return {}
+
     def last_loss(self):
         """The loss that the last step started from."""
         raise NotImplementedError
@@ -111,18 +121,26 @@ def serve(make, modes):
     # Caches and lazily made state settle in steps that are not timed.
     warm_up_steps = 2
     few_steps = 8  # slow works: one must do
+
+    def warm_up(count):
+        """Fresh weights, and the steps that come before `count` timed ones; returns how many these were."""
+        system.reset()
+        before = 0
+        if count > 1:
+            before = system.step_many(1 if count < few_steps else warm_up_steps)
+        system.synchronize()
+        return before
+
     for line in sys.stdin:
         command, *words = line.split()
         count = int(words[0]) if words else 0
         if command == "run":
-            system.reset()
-            before = 0
-            if count > 1:
-                before = system.step_many(1 if count < few_steps else warm_up_steps)
-            system.synchronize()
+            before = warm_up(count)
             cpu_start = time.process_time()  # of all threads
             start = time.perf_counter()
+            system.begin_turn()
             steps = system.step_many(count)
+            system.end_turn()
             system.synchronize()
             seconds = time.perf_counter() - start
             cpu_seconds = time.process_time() - cpu_start
@@ -133,8 +151,23 @@ def serve(make, modes):
                     "steps": steps,
                     "warm_up": before,
                     "loss": system.last_loss(),
+                    **system.turn_facts(),
                 }
             )
+        elif command == "read":
+            # The losses of all steps, each before the next step begins. A system that takes many steps at once has none.
+            warm_up(count)
+            steps = 0
+            start = time.perf_counter()
+            while steps < count:
+                did = system.step_many(1)
+                if did != 1:
+                    steps = 0
+                    break
+                system.last_loss()
+                steps += did
+            seconds = time.perf_counter() - start
+            answer({"seconds": seconds, "steps": steps})
         elif command == "losses":
             losses = system.losses(count)
             checksum = 0
@@ -147,5 +180,5 @@ def serve(make, modes):
         elif command == "quit":
             break
         else:
-            answer({"error": f"unknown command {command!r}; there are run, losses, outputs, quit"})
+            answer({"error": f"unknown command {command!r}; there are run, read, losses, outputs, quit"})
             sys.exit(1)

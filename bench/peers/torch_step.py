@@ -106,6 +106,18 @@ class Torch(peer.System):
         if self.device == "cuda":
             torch.cuda.synchronize()
 
+    def begin_turn(self):
+        if self.device == "cuda":
+            self.begin, self.end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            self.begin.record()
+
+    def end_turn(self):
+        if self.device == "cuda":
+            self.end.record()
+
+    def turn_facts(self):
+        return {"device_seconds": 1e-3 * self.begin.elapsed_time(self.end)} if self.device == "cuda" else {}
+
     def last_loss(self):
         return self.loss.item()
 

@@ -69,22 +69,29 @@ std::string glance(const std::vector<PageWork>& works) {
   return text + "</table></div>\n";
 }
 
+std::string duration_or_dash(const std::optional<double>& seconds) {
+  return seconds ? duration_text(*seconds) : "-";
+}
+
 std::string systems_table(const PageWork& work) {
   std::string text =
       "<div class='card'><table><tr><th>system</th><th class='left'>what it "
-      "is</th><th>step</th><th>floor</th><th>ready</th>"
+      "is</th><th>step</th><th>on the device</th><th>loss read</th><th>kernels</th><th>floor</th><th>ready</th>"
       "<th>first step</th><th>memory</th><th>loss error</th><th>output error</th><th class='left'>version</th></tr>\n";
   for (const PageSystem& system : work.systems) {
     text += "<tr><td>" + escaped(system.name) + "</td><td class='left'>" + escaped(system.description) + "</td>";
     if (!system.left_out.empty()) {
-      text += "<td colspan='8' class='left' style='white-space:normal'>left out: " + escaped(system.left_out) +
+      text += "<td colspan='11' class='left' style='white-space:normal'>left out: " + escaped(system.left_out) +
               "</td></tr>\n";
       continue;
     }
-    text += format_text("<td>%s</td><td>%.1f %%</td><td>%s</td><td>%s</td><td>%.0f MB</td><td>%.0e</td><td>%.0e</td>",
-                        duration_text(system.step.median).c_str(), 100 * work.floor / system.step.median,
-                        duration_text(system.ready).c_str(), duration_text(system.first_step).c_str(),
-                        system.memory / 1e6, system.loss_error, system.output_error) +
+    text += "<td>" + duration_text(system.step.median) + "</td><td>" + duration_or_dash(system.device) + "</td><td>" +
+            duration_or_dash(system.read) + "</td><td>" + (system.kernels ? count_text(*system.kernels) : "-") +
+            "</td>";
+    text += format_text("<td>%.1f %%</td><td>%s</td><td>%s</td><td>%.0f MB</td><td>%.0e</td><td>%.0e</td>",
+                        100 * work.floor / system.step.median, duration_text(system.ready).c_str(),
+                        duration_text(system.first_step).c_str(), system.memory / 1e6, system.loss_error,
+                        system.output_error) +
             "<td class='left'>" + escaped(system.version) + "</td></tr>\n";
   }
   return text + "</table></div>\n";

@@ -9,6 +9,11 @@ namespace tg = twingrad;
 namespace stepbench {
 namespace {
 
+/// The median of what some systems alone tell.
+std::optional<double> median_of(const nlohmann::json& json, const char* key) {
+  return json.contains(key) ? std::optional(spread(json.at(key).get<std::vector<double>>()).median) : std::nullopt;
+}
+
 PageSystem parse_system(const nlohmann::json& json) {
   PageSystem system;
   system.name = json.at("name");
@@ -25,6 +30,11 @@ PageSystem parse_system(const nlohmann::json& json) {
   system.memory = json.at("peak_memory_bytes");
   system.loss_error = json.at("loss_error");
   system.output_error = json.at("output_error");
+  system.device = median_of(json, "device_seconds");
+  system.read = median_of(json, "read_seconds");
+  if (json.contains("kernels_per_step")) {
+    system.kernels = json.at("kernels_per_step");
+  }
   system.losses = json.at("losses").get<std::vector<double>>();
   return system;
 }

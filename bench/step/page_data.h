@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,8 @@ struct PageSystem {
   Spread ratio{};        ///< to ours, turn by turn
   double ready = 0, first_step = 0, memory = 0;
   double loss_error = 0, output_error = 0;
+  std::optional<double> device, read;  ///< seconds; nothing where the system does not tell
+  std::optional<double> kernels;       ///< per step; the same
   std::vector<double> losses;
 };
 

@@ -33,6 +33,11 @@ std::string disturbed_text(const EntryResult& entry) {
   return format_text("%.0f %%", 100 * static_cast<double>(count) / static_cast<double>(shares.size()));
 }
 
+/// The median of what some systems alone tell; "-" for the others.
+std::string median_text(const std::vector<double>& seconds) {
+  return seconds.empty() ? "-" : duration_text(spread(seconds).median);
+}
+
 }  // namespace
 
 std::string to_table(const WorkResult& result) {
@@ -45,9 +50,9 @@ std::string to_table(const WorkResult& result) {
       "  floor %s: %.3g FLOP at %.3g FLOP/s, %.3g bytes at %.3g bytes/s; other programs kept %.2f CPUs busy\n",
       duration_text(floor).c_str(), step_flops(result.work), result.ceilings.flops, step_bytes(result.work),
       result.ceilings.copy, result.foreign_load);
-  text += format_text("  %-27s %7s %15s %8s %8s %9s %9s %9s %9s %7s %9s %9s\n", "step time relative to ours", "ratio",
-                      "quartiles", "low 10%", "floor", "step", "CPU", "ready", "1st step", "memory", "loss err",
-                      "disturbed");
+  text += format_text("  %-27s %7s %15s %8s %8s %9s %9s %9s %8s %9s %9s %9s %7s %9s %9s\n",
+                      "step time relative to ours", "ratio", "quartiles", "low 10%", "floor", "step", "device", "read",
+                      "kernels", "CPU", "ready", "1st step", "memory", "loss err", "disturbed");
   for (const EntryResult& entry : result.entries) {
     if (!entry.failure.empty()) {
       text += format_text("  %-27s LEFT OUT: %s\n", entry.name.c_str(), entry.failure.c_str());
@@ -61,8 +66,10 @@ std::string to_table(const WorkResult& result) {
                            step.tenth / spread(base->step_seconds).tenth);
     }
     text +=
-        format_text("  %-27s %s %6.1f %% %9s %9s %9s %9s %5.0f M %9.0e %9s\n", entry.name.c_str(), ratios.c_str(),
-                    100 * floor / step.median, duration_text(step.median).c_str(),
+        format_text("  %-27s %s %6.1f %% %9s %9s %9s %8s %9s %9s %9s %5.0f M %9.0e %9s\n", entry.name.c_str(),
+                    ratios.c_str(), 100 * floor / step.median, duration_text(step.median).c_str(),
+                    median_text(entry.device_seconds).c_str(), median_text(entry.read_seconds).c_str(),
+                    entry.kernels_per_step ? count_text(*entry.kernels_per_step).c_str() : "-",
                     duration_text(spread(entry.cpu_seconds).median).c_str(),
                     duration_text(entry.ready_seconds[0]).c_str(), duration_text(entry.first_step_seconds[0]).c_str(),
                     static_cast<double>(entry.peak_memory) / 1e6, entry.loss_error, disturbed_text(entry).c_str());
@@ -95,6 +102,16 @@ nlohmann::ordered_json to_json(const WorkResult& result) {
                    {"step_seconds", entry.step_seconds},
                    {"cpu_seconds", entry.cpu_seconds},
                    {"disturbance", entry.disturbance}});
+      // What not every system tells; files of earlier runs have none of it.
+      if (!entry.device_seconds.empty()) {
+        json["device_seconds"] = entry.device_seconds;
+      }
+      if (!entry.read_seconds.empty()) {
+        json["read_seconds"] = entry.read_seconds;
+      }
+      if (entry.kernels_per_step) {
+        json["kernels_per_step"] = *entry.kernels_per_step;
+      }
     }
     systems.push_back(std::move(json));
   }

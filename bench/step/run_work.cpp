@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <sstream>
 #include <string_view>
 #include <thread>
@@ -178,8 +179,15 @@ double waited_microseconds() {
 struct Turn {
   double step_seconds = 0;
   double cpu_seconds = 0;
+  std::optional<double> device_seconds;
+  std::optional<double> kernels;
   double disturbance = 0;
 };
+
+/// What an answer says of a whole turn, per step; nothing when it does not.
+std::optional<double> per_step(const nlohmann::json& answer, const char* key, double steps) {
+  return answer.contains(key) ? std::optional(answer.at(key).get<double>() / steps) : std::nullopt;
+}
 
 Turn turn(Entry& entry, std::int64_t steps) {
   const double waited_before = waited_microseconds();
@@ -189,6 +197,8 @@ Turn turn(Entry& entry, std::int64_t steps) {
   const double count = answer.at("steps");
   return {.step_seconds = answer.at("seconds").get<double>() / count,
           .cpu_seconds = answer.at("cpu_seconds").get<double>() / count,
+          .device_seconds = per_step(answer, "device_seconds", count),
+          .kernels = per_step(answer, "kernels", count),
           .disturbance = waited / seconds_since(start)};
 }
 
@@ -270,6 +280,14 @@ Ceilings measure_ceilings(const Work& work, const Settings& settings) {
   return {.flops = answer.at("flops"), .copy = answer.at("copy")};
 }
 
+/// Beside the turns: one in which each loss is read.
+void read_turn(Entry& entry) {
+  const nlohmann::json answer = entry.ask("read " + std::to_string(entry.result.steps));
+  if (const double steps = answer.at("steps"); steps > 0) {
+    entry.result.read_seconds.push_back(answer.at("seconds").get<double>() / steps);
+  }
+}
+
 /// All systems of one start take turns: A B C, C B A. What fails drops out.
 void take_turns(std::vector<Entry*> alive, const Settings& settings) {
   const auto begin = Clock::now();
@@ -283,6 +301,10 @@ void take_turns(std::vector<Entry*> alive, const Settings& settings) {
         entry->result.step_seconds.push_back(taken.step_seconds);
         entry->result.cpu_seconds.push_back(taken.cpu_seconds);
         entry->result.disturbance.push_back(taken.disturbance);
+        entry->result.kernels_per_step = taken.kernels;
+        if (taken.device_seconds) {
+          entry->result.device_seconds.push_back(*taken.device_seconds);
+        }
       });
     }
     std::reverse(alive.begin(), alive.end());
@@ -391,6 +413,9 @@ WorkResult run_work(const Work& work, const std::vector<SystemSpec>& systems, co
     settings.progress(work.name + ": start " + std::to_string(s + 1) + ", taking turns");
     take_turns(alive, settings);
     for (Entry* entry : alive) {
+      if (entry->result.failure.empty()) {
+        guarded(*entry, [&] { read_turn(*entry); });
+      }
       if (!entry->result.failure.empty()) {
         continue;
       }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,6 +41,11 @@ struct EntryResult {
   std::vector<double> step_seconds;        ///< turn after turn, of all starts
   std::vector<double> cpu_seconds;         ///< of each turn, per step: processor time of all threads, waiting included
                                            ///< where threads spin
+  std::vector<double> device_seconds;      ///< of each turn, per step, by the device's own clock: from the turn's first
+                                           ///< step to the end of its last; empty when the system does not say
+  std::vector<double> read_seconds;        ///< per start: per step when the loss is read after each one; empty when
+                                           ///< the system cannot
+  std::optional<double> kernels_per_step;  ///< given to the device in the last turn; nothing when it does not say
   std::vector<double> disturbance;         ///< of each turn: share of its time in which some thread waited for a CPU;
                                            ///< NaN when the system does not say
   std::vector<double> ready_seconds;       ///< per start: process started, libraries and data loaded

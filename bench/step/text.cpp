@@ -32,6 +32,17 @@ std::string duration_text(double seconds) {
   return seconds < 1 ? format_text("%.2f ms", 1e3 * seconds) : format_text("%.2f s", seconds);
 }
 
+std::string count_text(double count) {
+  std::string text = format_text("%.2f", count);
+  while (text.back() == '0') {
+    text.pop_back();
+  }
+  if (text.back() == '.') {
+    text.pop_back();
+  }
+  return text;
+}
+
 std::string sizes_text(const std::vector<std::int64_t>& sizes) {
   std::string text;
   for (const std::int64_t size : sizes) {

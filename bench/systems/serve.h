@@ -53,6 +53,12 @@ class System {
   virtual void step_many(std::int64_t count) = 0;
   /// Waits for the last step.
   virtual void synchronize() {}
+  /// Stand around the steps of a turn, the second one before its wait.
+  virtual void begin_turn() {}
+  virtual void end_turn() {}
+  /// What the system knows of the last turn, after its wait: "kernels", how many it gave to the device;
+  /// "device_seconds", by the device's own clock. Of a system that does not know, nothing.
+  virtual nlohmann::json turn_facts() const { return nlohmann::json::object(); }
   /// The loss that the last step started from.
   virtual double last_loss() = 0;
   /// Every weight and bias as float32, in the order of the data file.
@@ -68,22 +74,44 @@ inline constexpr std::int64_t warm_up_steps = 2;
 /// Of works with few steps per turn one must do: they are slow.
 inline constexpr std::int64_t few_steps = 8;
 
-inline nlohmann::json run_steps(System& system, std::int64_t count) {
+/// Fresh weights, and the steps that come before `count` timed ones; how many these were.
+inline std::int64_t warm_up(System& system, std::int64_t count) {
   system.reset();
   const std::int64_t before = count < 2 ? 0 : count < few_steps ? 1 : warm_up_steps;
   system.step_many(before);
   system.synchronize();
+  return before;
+}
+
+inline nlohmann::json run_steps(System& system, std::int64_t count) {
+  const std::int64_t before = warm_up(system, count);
   const std::clock_t cpu_start = std::clock();  // of all threads
   const auto start = std::chrono::steady_clock::now();
+  system.begin_turn();
   system.step_many(count);
+  system.end_turn();
   system.synchronize();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   const double cpu_seconds = static_cast<double>(std::clock() - cpu_start) / CLOCKS_PER_SEC;
-  return {{"seconds", seconds.count()},
-          {"cpu_seconds", cpu_seconds},
-          {"steps", count},
-          {"warm_up", before},
-          {"loss", system.last_loss()}};
+  nlohmann::json answer = {{"seconds", seconds.count()},
+                           {"cpu_seconds", cpu_seconds},
+                           {"steps", count},
+                           {"warm_up", before},
+                           {"loss", system.last_loss()}};
+  answer.update(system.turn_facts());
+  return answer;
+}
+
+/// Steps whose losses are all read, each before the next step begins.
+inline nlohmann::json read_steps(System& system, std::int64_t count) {
+  warm_up(system, count);
+  const auto start = std::chrono::steady_clock::now();
+  for (std::int64_t t = 0; t < count; ++t) {
+    system.step_many(1);
+    (void)system.last_loss();
+  }
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  return {{"seconds", seconds.count()}, {"steps", count}};
 }
 
 inline nlohmann::json losses_of(System& system, std::int64_t count) {
@@ -154,6 +182,8 @@ inline int serve(int argc, char** argv, const std::vector<std::string>& modes, c
       words >> command >> count;
       if (command == "run") {
         answer(run_steps(*system, parse_count(count, "run")));
+      } else if (command == "read") {
+        answer(read_steps(*system, parse_count(count, "read")));
       } else if (command == "losses") {
         answer(losses_of(*system, parse_count(count, "losses")));
       } else if (command == "outputs") {
@@ -162,7 +192,7 @@ inline int serve(int argc, char** argv, const std::vector<std::string>& modes, c
       } else if (command == "quit") {
         break;
       } else {
-        throw std::runtime_error("unknown command '" + command + "'; there are run, losses, outputs, quit");
+        throw std::runtime_error("unknown command '" + command + "'; there are run, read, losses, outputs, quit");
       }
     }
     return 0;

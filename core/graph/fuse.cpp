@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <memory>
 #include <utility>
 
@@ -12,8 +13,16 @@ namespace {
 
 /// More parts would not fit the nearest cache together.
 constexpr int most_parts = 16;
+/// How many sums of its results a group may have behind it.
+constexpr std::size_t most_sums = 4;
 /// How many steps a group looks ahead for one that may join.
 constexpr std::ptrdiff_t farthest = 64;
+
+/// Whether input `j` is an update's hyperparameters. What all parameters' updates read makes no two of them one chain
+/// where the device merges alike launches: a chain for each parameter is what it can merge.
+bool is_hyper(const Plan::Step& step, std::size_t j) {
+  return step.call.op->family == Family::update && j + 1 == step.inputs.size();
+}
 
 bool works_by_element(const Plan::Step& step) {
   const Family family = step.call.op->family;
@@ -64,6 +73,9 @@ class Grouper {
           break;
         }
         group.pop_back();
+      }
+      if (works_by_element(step(group.front()))) {
+        add_sums(group, launch, pending);
       }
       launch.count = static_cast<int>(group.size());
       emit(group);
@@ -151,6 +163,43 @@ class Grouper {
     return count;
   }
 
+  /// Lets the group's kernel also sum what it makes, if the device can: all sums that could run next, or those of them
+  /// that it takes.
+  void add_sums(std::vector<int>& group, Plan::Launch& launch, const std::vector<int>& pending) const {
+    std::vector<int> sums;
+    std::copy_if(pending.begin() + 1, pending.begin() + 1 + look_ahead(pending), std::back_inserter(sums),
+                 [&](int s) { return sums_result(s, group); });
+    sums.resize(std::min(sums.size(), most_sums));
+    std::vector<int> all = group;
+    all.insert(all.end(), sums.begin(), sums.end());
+    if (sums.empty() || take(group, launch, all)) {
+      return;
+    }
+    for (std::size_t i = 0; sums.size() > 1 && i < sums.size(); ++i) {
+      std::vector<int> longer = group;
+      longer.push_back(sums[i]);
+      take(group, launch, longer);
+    }
+  }
+
+  /// Makes `longer` the group, if the device has a kernel for it.
+  bool take(std::vector<int>& group, Plan::Launch& launch, const std::vector<int>& longer) const {
+    std::unique_ptr<PreparedKernel> kernel = offer(longer);
+    if (kernel == nullptr) {
+      return false;
+    }
+    launch.kernel = std::move(kernel);
+    group = longer;
+    return true;
+  }
+
+  /// Whether step `s` reduces all that a step of the group makes.
+  bool sums_result(int s, const std::vector<int>& group) const {
+    const Plan::Step& next = step(s);
+    return next.call.op->family == Family::reduce && contains(group, next.producers[0]) && next.inputs[0].offset == 0 &&
+           next.call.inputs[0].contiguous() && next.call.inputs[0].numel() == step(group.front()).call.output.numel();
+  }
+
   /// Whether step `s` may go on with what the group has made, and has something to do with it.
   bool joins(int s, const std::vector<int>& group) const {
     const Plan::Step& next = step(s);
@@ -168,7 +217,7 @@ class Grouper {
           return false;
         }
         related = true;
-      } else if (view.numel() > 1) {
+      } else if (view.numel() > 1 && !(backend_.merges() && is_hyper(next, j))) {
         related = related || std::any_of(group.begin(), group.end(), [&](int member) {
                     return std::any_of(step(member).inputs.begin(), step(member).inputs.end(),
                                        [&](const Plan::Place& place) { return place.slot == next.inputs[j].slot; });

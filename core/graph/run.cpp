@@ -15,6 +15,7 @@ namespace {
 std::atomic<std::uint64_t> recordings_made{0};
 std::atomic<std::uint64_t> runs_replayed{0};
 std::atomic<std::uint64_t> kernels_queued{0};
+std::atomic<std::uint64_t> kernels_given{0};  // in replays, too, and on any device
 
 const Node& node_of(const Graph& graph, const Plan::Step& step) {
   return *graph.nodes[static_cast<std::size_t>(step.node)];
@@ -282,6 +283,10 @@ CaptureStats capture_stats() {
   return {.recorded = recordings_made, .replayed = runs_replayed, .single = kernels_queued};
 }
 
+std::uint64_t kernels_run() {
+  return kernels_given;
+}
+
 void run_plan(Plan& plan, const Graph& graph, PlanObserver* observer) {
   DeviceRuntime& state = runtime(graph.device);
   const std::lock_guard lock(state.mutex);
@@ -316,6 +321,8 @@ void run_plan(Plan& plan, const Graph& graph, PlanObserver* observer) {
       kernels_queued.fetch_add(plan.launches.size(), std::memory_order_relaxed);
     }
   }
+
+  kernels_given.fetch_add(plan.launches.size(), std::memory_order_relaxed);
 
   for (const Plan::Kept& kept : plan.kept) {
     Node& node = *graph.nodes[static_cast<std::size_t>(kept.node)];

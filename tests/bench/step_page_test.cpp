@@ -3,12 +3,15 @@
 #include <twingrad/error.h>
 
 #include <cmath>
+#include <fstream>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "bench/step/compare.h"
 #include "bench/step/page.h"
 #include "bench/step/report.h"
+#include "bench/step/text.h"
 
 namespace {
 
@@ -89,6 +92,63 @@ TEST(StepReport, TheTableHasRatiosFloorsAndWhatWasLeftOut) {
   expect_has(row_of(table, "quick"), " 100.0 % 1.0 us ");
   expect_has(row_of(table, "slow"), "slow 3.000 3.000-3.000 ");
   expect_has(table, "broken                      LEFT OUT: its outputs are not float32");
+}
+
+/// Ours tells what not every system does.
+WorkResult telling_result() {
+  WorkResult result = some_result();
+  result.entries[0].kernels_per_step = 17;
+  result.entries[0].device_seconds = {1.5e-6, 1.5e-6, 1.5e-6, 9e-6};
+  result.entries[0].read_seconds = {8e-6};
+  return result;
+}
+
+TEST(StepReport, TheTableHasKernelsAndTheDevicesTimeWhereTheyAreKnown) {
+  const std::string table = to_table(telling_result());
+  expect_has(row_of(table, "ours"), " 2.0 us 1.5 us 8.0 us 17 ");
+  expect_has(row_of(table, "quick"), " 1.0 us - - - ");
+}
+
+TEST(StepReport, JsonHasThemUnderNamesOfTheirOwn) {
+  const nlohmann::json systems = to_json(telling_result()).at("systems");
+  EXPECT_EQ(systems.at(0).at("kernels_per_step"), 17);
+  EXPECT_EQ(systems.at(0).at("device_seconds").size(), 4U);
+  EXPECT_EQ(systems.at(0).at("read_seconds").size(), 1U);
+  for (const char* key : {"kernels_per_step", "device_seconds", "read_seconds"}) {
+    EXPECT_FALSE(systems.at(1).contains(key)) << key;
+  }
+}
+
+TEST(StepPage, HasKernelsAndTheDevicesTimeWhereTheyAreKnown) {
+  const std::string page = to_page(run_of(telling_result()));
+  expect_has(page, "<th>step</th><th>on the device</th><th>loss read</th><th>kernels</th>");
+  expect_has(page, "<td>2.0 us</td><td>1.5 us</td><td>8.0 us</td><td>17</td>");
+  expect_has(page, "<td>1.0 us</td><td>-</td><td>-</td><td>-</td>");
+}
+
+TEST(StepPage, ReadsTheFilesOfEarlierRuns) {
+  for (const char* name : {"steps-cpu.json", "steps-wide-cpu.json", "steps-loop-cpu.json"}) {
+    std::ifstream in(std::string(TWINGRAD_SOURCE_DIR "/bench/results/") + name);
+    const nlohmann::json run = nlohmann::json::parse(in);
+    ASSERT_FALSE(run.at("works").at(0).at("systems").at(0).contains("kernels_per_step")) << name;
+    expect_has(to_page(run), "<td>-</td><td>-</td><td>-</td>");
+    // A run of now beside it: what it knows more is no obstacle.
+    nlohmann::json now = run;
+    for (nlohmann::json& system : now["works"][0]["systems"]) {
+      system["kernels_per_step"] = 17;
+      system["device_seconds"] = {1.0};
+      system["read_seconds"] = {1.0};
+    }
+    EXPECT_FALSE(compare(run, now).empty()) << name;
+    EXPECT_FALSE(compare(now, run).empty()) << name;
+  }
+}
+
+TEST(StepText, CountsAreShort) {
+  EXPECT_EQ(count_text(17), "17");
+  EXPECT_EQ(count_text(100), "100");
+  EXPECT_EQ(count_text(17.25), "17.25");
+  EXPECT_EQ(count_text(0), "0");
 }
 
 TEST(StepReport, DisturbanceThatTheSystemDoesNotTellIsADashAndNull) {

@@ -13,7 +13,7 @@ namespace {
 using namespace stepbench;
 
 /// Systems that only answer: the same losses and outputs whatever they are. JAX ends as soon as it is asked for a
-/// turn of more than 150 steps: calibration asks for 128, its turns have 200.
+/// turn of more than 150 steps: calibration asks for 128, its turns have 200. Ours tells kernels and the device's time.
 class StepRun : public testing::Test {
  protected:
   void SetUp() override {
@@ -27,7 +27,11 @@ while read command count; do
   case $command in
     run)
       [ "$0" = ")" + folder_ + R"(/jax_step.py" ] && [ "$count" -gt 150 ] && exit 3
-      echo '{"seconds": '"$count"'e-4, "cpu_seconds": 1e-3, "steps": '"$count"'}' ;;
+      facts=
+      [ "$0" = ")" + folder_ + R"(/bench_system_twingrad" ] &&
+        facts=', "kernels": '$((17 * count))', "device_seconds": '"$count"'e-5'
+      echo '{"seconds": '"$count"'e-4, "cpu_seconds": 1e-3, "steps": '"$count$facts"'}' ;;
+    read) echo '{"seconds": '"$count"'e-3, "steps": '"$count"'}' ;;
     losses)
       losses=$(seq -s , "$count")
       echo '{"losses": ['"$losses"'], "weights": "0"}' ;;
@@ -61,9 +65,30 @@ TEST_F(StepRun, ASystemThatEndsInItsTurnsIsLeftOutAndTheOthersGoOn) {
   ASSERT_EQ(result.entries.size(), 2U);
   EXPECT_EQ(result.entries[0].failure, "");
   EXPECT_EQ(result.entries[0].step_seconds.size(), 6U);
+  EXPECT_EQ(result.entries[0].kernels_per_step, 17);
+  ASSERT_EQ(result.entries[0].device_seconds.size(), 6U);
+  EXPECT_DOUBLE_EQ(result.entries[0].device_seconds[0], 1e-5);
+  ASSERT_EQ(result.entries[0].read_seconds.size(), 2U);  // once a start
+  EXPECT_DOUBLE_EQ(result.entries[0].read_seconds[1], 1e-3);
   EXPECT_EQ(result.entries[1].steps, 200);
   EXPECT_NE(result.entries[1].failure.find("ended without an answer"), std::string::npos) << result.entries[1].failure;
   EXPECT_NE(to_table(result).find("jax-scan@1                  LEFT OUT: "), std::string::npos);
+}
+
+TEST_F(StepRun, WhatASystemDoesNotTellIsLeftOpen) {
+  const Work work{.name = "small", .sizes = {2, 3, 1}, .batch = 4, .batches = 1, .loss = "mse"};
+  Settings settings;
+  settings.places = {.binaries = folder_, .peers = folder_, .python = "/bin/sh"};
+  settings.starts = 1;
+  settings.repeats = 1;
+  settings.repeat_seconds = 0.002;  // 20 steps: JAX lives
+  settings.folder = folder_;
+  const WorkResult result = run_work(work, choose_systems({"jax-scan"}), settings);
+  ASSERT_EQ(result.entries.size(), 1U);
+  EXPECT_EQ(result.entries[0].failure, "");
+  EXPECT_FALSE(result.entries[0].kernels_per_step.has_value());
+  EXPECT_TRUE(result.entries[0].device_seconds.empty());
+  EXPECT_FALSE(to_json(result).at("systems").at(0).contains("kernels_per_step"));
 }
 
 }  // namespace

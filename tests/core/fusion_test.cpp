@@ -151,6 +151,71 @@ TEST_P(FusionTest, RandomGraphs) {
   }
 }
 
+TEST_P(FusionTest, SumsOfWhatAChainMakes) {
+  const std::vector<Shape> shapes = {{1, 1}, {1, 7},   {7, 1},    {100, 16}, {33, 7},   {64, 128},
+                                     {0, 5}, {512, 3}, {1025, 3}, {2, 4097}, {300, 300}};
+  for (const Shape& shape : shapes) {
+    SCOPED_TRACE(to_string(shape));
+    expect_same_bits([&] {
+      const Tensor x = random_normal(shape, {1, 0}, {.device = device()});
+      const Tensor y = random_normal(shape, {2, 0}, {.device = device()});
+      const Tensor row = random_normal({shape[1]}, {3, 0}, {.device = device()});
+      eval({x, y, row});
+      const Tensor masked = relu_grad(x, y * row);
+      std::vector<Tensor> results = {sum(masked, {.axes = {0}}), masked, sum(square(masked - x)),
+                                     sum(masked * 2.0, {.axes = {1}})};
+      if (shape[0] > 0) {
+        results.push_back(mean(exp(x) * y, {.axes = {0}}));
+        results.push_back(mean(masked + 1.0));
+        results.push_back(amax(masked * 3.0));
+      }
+      return results;
+    });
+  }
+}
+
+/// A sum that an update reads, which may lie where the sum's operand was.
+TEST_P(FusionTest, BiasesOfATrainedLayer) {
+  const auto train = [&](bool fuse) {
+    set_fusion(fuse);
+    nn::Mlp model({3, 16, 16, 1}, {.seed = 5});
+    model.to(device());
+    optim::SGD sgd(model.parameters(), {.lr = 0.1, .momentum = 0.5});
+    const Tensor x = random_normal({100, 3}, {7, 0}, {.device = device()});
+    const Tensor y = random_bernoulli({100, 1}, 0.5, {8, 0}, {.device = device()}).to(f32);
+    CompiledStep step = compile([&](const Tensor& in, const Tensor& out) {
+      const Tensor loss = binary_cross_entropy_with_logits(model(in), out);
+      sgd.step(gradients(loss, model.parameters()));
+      return loss;
+    });
+    std::vector<float> values;
+    for (int i = 0; i < 12; ++i) {
+      values.push_back(step(x, y).to_vector<float>()[0]);
+    }
+    for (const Tensor& p : model.parameters()) {
+      const std::vector<float> all = p.to_vector<float>();
+      values.insert(values.end(), all.begin(), all.end());
+    }
+    return values;
+  };
+  EXPECT_EQ(train(true), train(false));
+}
+
+TEST_P(FusionTest, ThePlanShowsSumsThatTheGpuTakesAlong) {
+  const Tensor x = ones({64, 16}, {.device = device()});
+  const Tensor y = random_normal({64, 16}, {1, 0}, {.device = device()});
+  eval({x, y});
+  const Tensor masked = relu_grad(x, y * 2.0);
+  const std::string text = describe_plan({masked, sum(masked, {.axes = {0}})});
+  const bool along = device().kind() == DeviceKind::cuda;
+  EXPECT_EQ(text.find("   + sum (16)") != std::string::npos, along) << text;
+  EXPECT_NE(text.find(along ? "1 kernels for 3 ops" : "2 kernels for 3 ops"), std::string::npos) << text;
+  // What it does not take has a kernel of its own and keeps nothing else from being taken.
+  const std::string more = describe_plan({masked, amax(masked, {.axes = {0}}), sum(masked, {.axes = {0}})});
+  EXPECT_EQ(more.find("   + sum (16)") != std::string::npos, along) << more;
+  EXPECT_EQ(more.find("   + amax"), std::string::npos) << more;
+}
+
 TEST_P(FusionTest, TrainingSteps) {
   const auto train = [&](bool fuse) {
     set_fusion(fuse);

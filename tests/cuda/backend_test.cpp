@@ -1,6 +1,7 @@
 // The CUDA backend itself: memory, copies, refusals, deferred index errors.
 #include <twingrad/kernels.h>
 
+#include <cmath>
 #include <numeric>
 
 #include "tests/cuda/twin_fixture.h"
@@ -58,6 +59,18 @@ TEST_F(CudaBackendTest, KeepsManySmallCopiesInOrder) {
   std::vector<std::int32_t> expected(100000);
   std::iota(expected.begin(), expected.end(), 0);
   EXPECT_EQ(back, expected);
+}
+
+TEST_F(CudaBackendTest, MarksTellTheDevicesTimeAndCannotBeRecorded) {
+  void* memory = allocate(std::size_t{1} << 20);
+  const std::unique_ptr<QueueMark> begin = gpu_->mark();
+  gpu_->copy(memory, static_cast<std::byte*>(memory) + (std::size_t{1} << 19), std::size_t{1} << 19);
+  const std::unique_ptr<QueueMark> end = gpu_->mark();
+  const double seconds = end->seconds_since(*begin);  // waits
+  EXPECT_TRUE(std::isfinite(seconds));
+  EXPECT_GT(seconds, 0);
+  EXPECT_THROW(gpu_->record([&] { (void)gpu_->mark(); }), DeviceError);
+  EXPECT_GT(gpu_->mark()->seconds_since(*end), 0);  // the recording that failed left nothing behind
 }
 
 TEST_F(CudaBackendTest, RefusesOpsWithoutAKernel) {

@@ -70,7 +70,7 @@ class FusedKernelTest : public testing::Test {
     }
   }
 
-  /// Numbers of a dtype: small, of both signs, zeros, NaN and infinities among floats.
+  /// Numbers of a dtype: small, of both signs, zeros, and unless `finite_` NaN and infinities among floats.
   void draw(Block& one, Dtype dtype) {
     const std::size_t size = size_of(dtype);
     for (std::size_t i = 0; i < one.bytes / size; ++i) {
@@ -79,6 +79,7 @@ class FusedKernelTest : public testing::Test {
       double value = std::uniform_real_distribution<double>(-3, 3)(random_);
       if (is_floating(dtype) && kind < 4) {
         value = kind == 0 ? std::nan("") : (kind == 1 ? HUGE_VAL : (kind == 2 ? -0.0 : 0.0));
+        value = finite_ && !std::isfinite(value) ? -0.0 : value;
       }
       visit(dtype, [&]<class T>(Type<T>) {
         T element;
@@ -307,6 +308,7 @@ class FusedKernelTest : public testing::Test {
   }
 
   std::mt19937 random_{12345};
+  bool finite_ = false;
   std::unique_ptr<Backend> gpu_;
   std::vector<std::pair<void*, std::size_t>> allocations_;
   std::vector<std::pair<std::size_t, void*>> places_;  // results that lie on an operand

@@ -142,6 +142,91 @@ TEST(FusedPlanTest, MathFunctionsAreNotExact) {
   EXPECT_FALSE(plan_fusion(builder.fusion())->exact);
 }
 
+/// A gradient through relu of (rows, columns), with sums of it behind.
+FusionBuilder masked(const Shape& shape, Dtype dtype = f32, bool stored = true) {
+  FusionBuilder builder;
+  const TensorView x = view_of(dtype, shape);
+  builder.add(formula_op<formulas::ReluGrad>(), {x, x}, {-1, -1}, x, stored);
+  return builder;
+}
+
+TEST(FusedPlanTest, SumsStandBehindTheChain) {
+  FusionBuilder builder = masked({100, 10});
+  builder.add_sum(Reduce::sum, 0, f32, {100, 10}, {0});
+  builder.add_sum(Reduce::mean, 0, f32, {1000}, {0});
+  const std::optional<FusedPlan> plan = plan_fusion(builder.fusion());
+  ASSERT_TRUE(plan);
+  const std::string number = std::to_string(formula_op<formulas::ReluGrad>().kernel);
+  EXPECT_EQ(plan->text, "Summed<Kernel<Axis32, 1, 5, 0, 0,\n    Elementwise<" + number +
+                            " /* relu_grad */, float, -1, 2, Dense<0, float>, Dense<1, float>>>,\n"
+                            "    Sum<0, float, 3, false>,\n"
+                            "    Sum<0, float, 4, true>>");
+  EXPECT_EQ(plan->lanes, 1);
+  EXPECT_EQ(plan->blocks, 1) << "a sum over all of it needs all of it in one block";
+  EXPECT_EQ(plan->alignment, (std::vector<std::size_t>{4, 4, 4, 1, 1}));
+  // The chain's own: count, aligned, 5 addresses, no parameters, no axes. Then rows, columns, strip.
+  const std::size_t chain = 16 + 5 * 8 + 32 + 16;
+  ASSERT_EQ(plan->arguments.size(), chain + 16 + 2 * 16);
+  EXPECT_EQ(read<std::uint32_t>(*plan, chain), 100U);
+  EXPECT_EQ(read<std::uint32_t>(*plan, chain + 4), 10U);
+  EXPECT_EQ(read<std::uint32_t>(*plan, chain + 8), 10U);
+  // Lanes of the order, whether it is over everything, where its values wait.
+  EXPECT_EQ(read<std::uint32_t>(*plan, chain + 16), 512U / 16);
+  EXPECT_EQ(read<std::uint32_t>(*plan, chain + 20), 0U);
+  EXPECT_EQ(read<std::uint32_t>(*plan, chain + 24), 0U);
+  EXPECT_EQ(read<std::uint32_t>(*plan, chain + 32), 32U);
+  EXPECT_EQ(read<std::uint32_t>(*plan, chain + 36), 1U);
+  EXPECT_EQ(read<std::uint32_t>(*plan, chain + 40), 4000U);
+}
+
+TEST(FusedPlanTest, ColumnsAreDividedAmongBlocks) {
+  const auto blocks = [](const Shape& shape) {
+    FusionBuilder builder = masked(shape);
+    builder.add_sum(Reduce::sum, 0, f32, shape, {0});
+    const std::optional<FusedPlan> plan = plan_fusion(builder.fusion());
+    return plan ? plan->blocks : 0;
+  };
+  EXPECT_EQ(blocks({64, 10}), 1);
+  EXPECT_EQ(blocks({64, 33}), 2);
+  EXPECT_EQ(blocks({2, 4097}), 129);
+  EXPECT_EQ(blocks({256, 128}), 16);  // 8 columns of 256 are 2048 elements
+  EXPECT_EQ(blocks({257, 128}), 19);
+  EXPECT_EQ(blocks({512, 3}), 1);
+  EXPECT_EQ(blocks({512, 128}), 32);
+  EXPECT_EQ(blocks({512, 129}), 0) << "more than 2^16 elements";
+  EXPECT_EQ(blocks({513, 16}), 0) << "columns too long for one block";
+  EXPECT_EQ(blocks({682, 3}), 1) << "which takes all columns there are";
+}
+
+TEST(FusedPlanTest, OtherSumsAreLeftToTheirKernels) {
+  const auto takes = [](FusionBuilder builder) { return plan_fusion(builder.fusion()).has_value(); };
+  const auto with = [](FusionBuilder builder, Reduce kind, Dtype dtype, const Shape& shape, const Axes& axes) {
+    builder.add_sum(kind, 0, dtype, shape, axes);
+    return builder;
+  };
+  const Shape shape{8, 16};
+  EXPECT_TRUE(takes(with(masked(shape), Reduce::sum, f32, shape, {0})));
+  EXPECT_TRUE(takes(with(masked(shape), Reduce::mean, f32, shape, {0, 1})));
+  EXPECT_TRUE(takes(with(masked(shape, f32, false), Reduce::mean, f32, {4, 2, 16}, {0, 1})));
+  EXPECT_FALSE(takes(with(masked(shape), Reduce::sum, f32, shape, {1}))) << "over rows";
+  EXPECT_FALSE(takes(with(masked(shape), Reduce::sum, f32, {4, 2, 16}, {1}))) << "over a middle axis";
+  EXPECT_FALSE(takes(with(masked(shape), Reduce::amax, f32, shape, {0})));
+  EXPECT_FALSE(takes(with(masked(shape), Reduce::prod, f32, shape, {0, 1})));
+  EXPECT_FALSE(takes(with(masked({1, 16}), Reduce::sum, f32, {1, 16}, {0}))) << "nothing to add";
+  EXPECT_TRUE(takes(with(masked({2048}, f64), Reduce::sum, f64, {2048}, {0})));
+  EXPECT_FALSE(takes(with(masked({2049}), Reduce::sum, f32, {2049}, {0}))) << "too much for one block";
+  EXPECT_FALSE(takes(with(with(masked({2048}, f64), Reduce::sum, f64, {2048}, {0}), Reduce::mean, f64, {2048}, {0})))
+      << "no room";
+  EXPECT_FALSE(takes(with(with(masked({32, 64}), Reduce::sum, f32, {32, 64}, {0}), Reduce::sum, f32, {16, 128}, {0})))
+      << "columns of two matrices";
+  FusionBuilder integers;
+  integers.add(formula_op<formulas::Neg>(), {view_of(i32, shape)}, {-1}, view_of(i32, shape));
+  EXPECT_FALSE(takes(with(std::move(integers), Reduce::sum, i32, shape, {0})));
+  FusionBuilder after = with(masked(shape), Reduce::sum, f32, shape, {0});
+  after.add(formula_op<formulas::Neg>(), {view_of(f32, shape)}, {0}, view_of(f32, shape));
+  EXPECT_FALSE(takes(std::move(after))) << "a chain that goes on";
+}
+
 TEST(FusedPlanTest, RefusesWhatIsNotForIt) {
   const TensorView x = view_of(f32, {4, 4});
   Op product;

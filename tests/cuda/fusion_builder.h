@@ -3,6 +3,7 @@
 
 #include <twingrad/backend.h>
 #include <twingrad/formulas.h>
+#include <twingrad/kernels.h>
 #include <twingrad/op.h>
 #include <twingrad/update_formulas.h>
 
@@ -54,6 +55,22 @@ class FusionBuilder {
     part.stored = stored;
     fusion_.parts.push_back(std::move(part));
     return static_cast<int>(fusion_.parts.size()) - 1;
+  }
+  /// The sum or mean over `axes` of part `from`, seen as `shape`.
+  int add_sum(Reduce kind, int from, Dtype dtype, const Shape& shape, const Axes& axes) {
+    Op op;
+    op.name = kind == Reduce::sum ? "sum" : "mean";
+    op.family = Family::reduce;
+    op.kernel = static_cast<int>(kind);
+    Shape kept;
+    for (int axis = 0; axis < shape.size(); ++axis) {
+      if (!axes.contains(axis)) {
+        kept.push_back(shape[axis]);
+      }
+    }
+    const int part = add(op, {view_of(dtype, shape)}, {from}, view_of(dtype, kept));
+    fusion_.parts.back().call.attributes.ints = axes;
+    return part;
   }
   Fusion& fusion() { return fusion_; }
 

@@ -109,6 +109,21 @@ TEST_F(FusedCompileTest, WideIndices) {
   expect_compiles(builder.fusion());
 }
 
+TEST_F(FusedCompileTest, SumsBehindAChain) {
+  for (const Dtype dtype : {f32, f64, bf16, f16}) {
+    for (const std::int64_t row : {std::int64_t{32}, std::int64_t{1} << 31}) {  // the second one needs wide indices
+      SCOPED_TRACE(name(dtype));
+      const TensorView x = view_of(dtype, shape);
+      FusionBuilder builder;
+      builder.add(formula_op<formulas::Mul>(), {x, view_of(dtype, shape, {row, 1})}, {-1, -1}, x, false);
+      builder.add(formula_op<formulas::ReluGrad>(), {x, x}, {-1, 0}, x);
+      builder.add_sum(Reduce::sum, 1, dtype, shape, {0});
+      builder.add_sum(Reduce::mean, 0, dtype, shape, {0, 1});
+      expect_compiles(builder.fusion());
+    }
+  }
+}
+
 TEST_F(FusedCompileTest, SeveralAtOnce) {
   const TensorView p = view_of(f64, {10});
   FusionBuilder builder;

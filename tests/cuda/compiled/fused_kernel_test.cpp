@@ -94,6 +94,76 @@ TEST_F(FusedKernelTest, SeveralFusionsAtOnce) {
   }
 }
 
+/// A product of two operands, one broadcast, and a gradient through relu of it, with sums of both.
+void add_summed_chain(FusionBuilder& builder, Dtype dtype, const Shape& shape, bool stored) {
+  const TensorView x = view_of(dtype, shape);
+  Strides row = contiguous_strides(shape);
+  row[0] = 0;
+  builder.add(formula_op<formulas::Mul>(), {x, view_of(dtype, shape, row)}, {-1, -1}, x, false);
+  builder.add(formula_op<formulas::ReluGrad>(), {x, x}, {-1, 0}, x, stored);
+}
+
+/// With finite numbers, with NaN and infinities among them, off the alignment of vectors, and on an operand's memory.
+class FusedSumsTest : public FusedKernelTest {
+ protected:
+  void check_all(const Fusion& fusion, const std::string& what) {
+    for (const bool finite : {true, false}) {
+      finite_ = finite;
+      check(fusion, what);
+    }
+    finite_ = true;
+    check(fusion, what + ", not aligned", 1);
+    check(fusion, what + ", in place", 0, true);
+  }
+};
+
+TEST_F(FusedSumsTest, ColumnsHaveTheBitsOfTheirKernels) {
+  const std::vector<Shape> shapes = {{2, 2},    {2, 3},    {3, 31},   {100, 16}, {64, 10},  {33, 7},   {64, 128},
+                                     {256, 33}, {257, 40}, {512, 13}, {682, 3},  {2, 4097}, {5, 2, 12}};
+  for (const Dtype dtype : {f32, f64, bf16, f16}) {
+    for (const Shape& shape : shapes) {
+      FusionBuilder builder;
+      add_summed_chain(builder, dtype, shape, true);
+      const Axes axes = shape.size() == 3 ? Axes{0, 1} : Axes{0};
+      builder.add_sum(Reduce::sum, 1, dtype, shape, axes);
+      check_all(builder.fusion(), std::string(name(dtype)) + " " + to_string(shape));
+    }
+  }
+}
+
+TEST_F(FusedSumsTest, WholeSumsHaveTheBitsOfTheirKernels) {
+  for (const Dtype dtype : {f32, f64, bf16, f16}) {
+    for (const std::int64_t n : {1, 2, 7, 31, 32, 33, 100, 127, 129, 1000, 1024, 1025, 2048}) {
+      for (const Reduce kind : {Reduce::sum, Reduce::mean}) {
+        FusionBuilder builder;
+        add_summed_chain(builder, dtype, {n}, kind == Reduce::sum);
+        builder.add_sum(kind, 1, dtype, {n}, {0});
+        check_all(builder.fusion(), std::string(name(dtype)) + " " + std::to_string(n));
+      }
+    }
+  }
+}
+
+TEST_F(FusedSumsTest, SeveralSumsOfOneChain) {
+  for (const Shape& shape : std::vector<Shape>{{64, 4}, {100, 1}, {7, 33}, {16, 64}}) {
+    FusionBuilder builder;
+    add_summed_chain(builder, f32, shape, true);
+    builder.add_sum(Reduce::mean, 0, f32, shape, {0, 1});
+    builder.add_sum(Reduce::sum, 1, f32, shape, {0});
+    builder.add_sum(Reduce::mean, 1, f32, shape, {0});
+    check_all(builder.fusion(), to_string(shape));
+  }
+}
+
+TEST_F(FusedSumsTest, AreKeptFromChainsThatHaveNone) {
+  // More than one block has room for: there is no such kernel, and the caller asks for the chain alone.
+  FusionBuilder builder;
+  add_summed_chain(builder, f32, {64, 256}, true);
+  EXPECT_NE(gpu_->fuse(builder.fusion()), nullptr);
+  builder.add_sum(Reduce::sum, 1, f32, {64, 256}, {0, 1});
+  EXPECT_EQ(gpu_->fuse(builder.fusion()), nullptr);
+}
+
 TEST_F(FusedKernelTest, FusionsOfOtherTypesAreNotMerged) {
   FusionBuilder a;
   FusionBuilder b;
