@@ -14,6 +14,7 @@
 #include "cpu/elementwise_loops.h"
 #include "cpu/gather.h"
 #include "cpu/parallel.h"
+#include "cpu/register_program.h"
 #include "cpu/strided.h"
 #include "cpu/update_loops.h"
 
@@ -105,6 +106,11 @@ class FusedKernel final : public PreparedKernel {
         source.scratch *= block_;
       }
     }
+    program_ = RegisterProgram::translate(parts_, addresses_);
+    parts_.clear();
+    if (program_.has_value() && !fit_registers()) {
+      program_.reset();
+    }
     return true;
   }
 
@@ -153,9 +159,19 @@ class FusedKernel final : public PreparedKernel {
   }
 
   void run(std::span<void* const> addresses, const std::source_location& /*where*/) override {
-    parallel_for(count_, nanoseconds_, [&](std::int64_t begin, std::int64_t end) {
+    // Each thread but the last one gets whole strips.
+    constexpr std::int64_t strip = registers::strip;
+    const std::int64_t strips = (count_ + strip - 1) / strip;
+    parallel_for(strips, nanoseconds_ * static_cast<double>(strip), [&](std::int64_t first, std::int64_t last) {
       static_assert(scratch_bytes <= largest_scratch);
       alignas(64) std::byte scratch[largest_scratch];
+      std::int64_t begin = first * strip;
+      const std::int64_t end = std::min(last * strip, count_);
+      if (program_.has_value() && end - begin >= strip) {
+        const std::int64_t whole = end - (end - begin) % strip;
+        run_registers(addresses, begin, whole, scratch);
+        begin = whole;
+      }
       for (std::int64_t at = begin; at < end; at += block_) {
         run_block(addresses, at, std::min(end, at + block_), scratch);
       }
@@ -182,10 +198,21 @@ class FusedKernel final : public PreparedKernel {
     if (piece.loop == nullptr && piece.update == nullptr) {
       return false;
     }
+    RegisterPart in_registers;
+    in_registers.updates = updates;
+    in_registers.kernel = call.op->kernel;
+    in_registers.dtype = call.inputs.back().dtype;
+    in_registers.gives_bool = call.output.dtype == Dtype::boolean;
+    in_registers.parameters = piece.parameters;
     piece.operands = call.inputs.size() - (updates ? 1 : 0);
     for (std::size_t j = 0; j < piece.operands; ++j) {
       if (!add_source(piece, j, call.inputs[j], part.from[j], call.output.shape)) {
         return false;
+      }
+      in_registers.operands.push_back(register_operand(piece.sources.at(j), call.inputs[j].dtype));
+      if (piece.sources.at(j).kind == Source::Kind::strided) {
+        gathered_.push_back({.piece = pieces_.size(), .operand = j, .scratch = gathered_per_element_});
+        gathered_per_element_ += piece.sources.at(j).width;
       }
     }
     if (!updates && !row_of(call.op->kernel).takes(piece.singles)) {
@@ -196,12 +223,15 @@ class FusedKernel final : public PreparedKernel {
     }
     if (updates) {
       piece.hyper = addresses_++;
+      in_registers.hyper = piece.hyper;
     }
     piece.stored = part.stored;
     piece.width = static_cast<std::int64_t>(size_of(call.output.dtype));
     if (part.stored) {
       piece.address = addresses_++;
+      in_registers.result = piece.address;
     }
+    parts_.push_back(std::move(in_registers));
     pieces_.push_back(std::move(piece));
     return true;
   }
@@ -234,6 +264,54 @@ class FusedKernel final : public PreparedKernel {
   void spread(Source& source, const TensorView& view, const Shape& shape) {
     source.kind = Source::Kind::strided;
     source.walk.emplace(shape, std::array<const Strides*, 1>{&view.strides});
+  }
+
+  static RegisterPart::Operand register_operand(const Source& source, Dtype dtype) {
+    using Kind = RegisterPart::Operand::Kind;
+    const bool is_bool = dtype == Dtype::boolean;
+    switch (source.kind) {
+      case Source::Kind::part:
+        return {.kind = Kind::part, .index = source.part, .is_bool = is_bool};
+      case Source::Kind::single:
+        return {.kind = Kind::single, .index = source.address, .is_bool = is_bool};
+      default:
+        return {.kind = Kind::memory, .index = source.address, .is_bool = is_bool};
+    }
+  }
+
+  /// Shares the scratch out between slots and gathered operands. False when it is too little.
+  bool fit_registers() {
+    gathered_area_ = program_->scratch_bytes();
+    const std::int64_t bytes = largest_scratch - gathered_area_;
+    if (bytes < gathered_per_element_ * registers::strip) {
+      return false;
+    }
+    if (gathered_per_element_ > 0) {
+      const std::int64_t fits = std::min(bytes, scratch_bytes) / gathered_per_element_ / registers::strip;
+      gathered_block_ = std::clamp(fits * registers::strip, registers::strip, largest_block);
+    }
+    return true;
+  }
+
+  /// Whole strips, through the registers.
+  void run_registers(std::span<void* const> addresses, std::int64_t begin, std::int64_t end, std::byte* scratch) const {
+    registers::Frame frame;
+    for (std::size_t k = 0; k < addresses_; ++k) {
+      frame.bases[k] = static_cast<std::byte*>(addresses[k]);
+    }
+    static const char* st = getenv("TG_STREAM");
+    frame.streams = st != nullptr && count_ >= atol(st);
+    const std::int64_t block = gathered_.empty() ? end - begin : gathered_block_;
+    for (std::int64_t at = begin; at < end; at += block) {
+      const std::int64_t stop = std::min(end, at + block);
+      for (const Gathered& gathered : gathered_) {
+        const Source& source = pieces_[gathered.piece].sources[gathered.operand];
+        std::byte* const area = scratch + gathered_area_ + gathered.scratch * block;
+        gather(source, at, stop, addresses[source.address], area);
+        frame.bases[source.address] = area - at * source.width;
+      }
+      program_->run(frame, scratch, at, stop);
+    }
   }
 
   void run_block(std::span<void* const> addresses, std::int64_t begin, std::int64_t end, std::byte* scratch) const {
@@ -273,7 +351,20 @@ class FusedKernel final : public PreparedKernel {
                         : scratch + piece.scratch;
   }
 
+  /// An operand that is brought into scratch for the registers' steps.
+  struct Gathered {
+    std::size_t piece = 0;
+    std::size_t operand = 0;
+    std::int64_t scratch = 0;  ///< bytes per element before its area
+  };
+
   std::vector<Piece> pieces_;
+  std::vector<RegisterPart> parts_;  // until they are translated
+  std::optional<RegisterProgram> program_;
+  std::vector<Gathered> gathered_;
+  std::int64_t gathered_per_element_ = 0;
+  std::int64_t gathered_area_ = 0;
+  std::int64_t gathered_block_ = 0;
   std::size_t addresses_ = 0;
   std::int64_t count_ = 0;
   std::int64_t block_ = 0;
