@@ -1,6 +1,7 @@
 #include "cpu/fused.h"
 
 #include <twingrad/op.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -28,6 +29,22 @@ constexpr std::int64_t smallest_block = 64;
 constexpr std::int64_t largest_block = 4096;
 /// What they may fill in the smallest block, on the stack of every thread: 64 parts of 8 bytes an element.
 constexpr std::int64_t largest_scratch = 32768;
+
+/// What elementwise ops are guessed to take (Row) is mostly memory's share, which in registers the first one alone has.
+constexpr double memory_nanoseconds = 0.15;
+/// More than most processors have per core.
+constexpr std::int64_t second_level_cache = 2 << 20;
+
+/// Bytes of the cache that memory is behind.
+std::int64_t last_level_cache() {
+  constexpr std::int64_t usual = 32 << 20;
+#if defined(_SC_LEVEL3_CACHE_SIZE)
+  static const std::int64_t found = sysconf(_SC_LEVEL3_CACHE_SIZE);
+  return found > 0 ? found : usual;
+#else
+  return usual;
+#endif
+}
 
 /// Where a part's operand comes from.
 struct Source {
@@ -106,11 +123,7 @@ class FusedKernel final : public PreparedKernel {
         source.scratch *= block_;
       }
     }
-    program_ = RegisterProgram::translate(parts_, addresses_);
-    parts_.clear();
-    if (program_.has_value() && !fit_registers()) {
-      program_.reset();
-    }
+    prepare_registers();
     return true;
   }
 
@@ -189,10 +202,13 @@ class FusedKernel final : public PreparedKernel {
     if (updates) {
       piece.update = update_loop(call.op->kernel, call.output.dtype);
       nanoseconds_ += update_nanoseconds;
+      register_nanoseconds_ += update_nanoseconds;
     } else {
       const Row& row = row_of(call.op->kernel);
       piece.loop = row.loop(call.inputs.back().dtype);
-      nanoseconds_ += row.cost(call.inputs.back().dtype);
+      const double cost = row.cost(call.inputs.back().dtype);
+      nanoseconds_ += cost;
+      register_nanoseconds_ += pieces_.empty() ? cost : cost - memory_nanoseconds;
       std::copy(call.attributes.reals.begin(), call.attributes.reals.end(), piece.parameters.p);
     }
     if (piece.loop == nullptr && piece.update == nullptr) {
@@ -266,6 +282,7 @@ class FusedKernel final : public PreparedKernel {
     source.walk.emplace(shape, std::array<const Strides*, 1>{&view.strides});
   }
 
+  /// Dense operands count as far until prepare_registers() knows better.
   static RegisterPart::Operand register_operand(const Source& source, Dtype dtype) {
     using Kind = RegisterPart::Operand::Kind;
     const bool is_bool = dtype == Dtype::boolean;
@@ -274,8 +291,40 @@ class FusedKernel final : public PreparedKernel {
         return {.kind = Kind::part, .index = source.part, .is_bool = is_bool};
       case Source::Kind::single:
         return {.kind = Kind::single, .index = source.address, .is_bool = is_bool};
-      default:
-        return {.kind = Kind::memory, .index = source.address, .is_bool = is_bool};
+      case Source::Kind::dense:
+        return {.kind = Kind::memory, .index = source.address, .is_bool = is_bool, .far = true};
+      case Source::Kind::strided:
+        break;
+    }
+    return {.kind = Kind::memory, .index = source.address, .is_bool = is_bool};
+  }
+
+  /// Translates the parts for vector registers, if they are for that.
+  void prepare_registers() {
+    std::int64_t moved = 0;
+    for (const RegisterPart& part : parts_) {
+      for (const RegisterPart::Operand& operand : part.operands) {
+        moved += operand.far ? count_ * (operand.is_bool ? 1 : 4) : 0;
+      }
+      moved += part.result.has_value() ? count_ * (part.gives_bool ? 1 : 4) : 0;
+    }
+    const bool far = moved > second_level_cache;
+    for (RegisterPart& part : parts_) {
+      for (RegisterPart::Operand& operand : part.operands) {
+        operand.far = operand.far && far;
+      }
+    }
+    streams_ = moved > last_level_cache();
+    // One op in near memory is faster without being called strip by strip.
+    if (pieces_.size() > 1 || far) {
+      program_ = RegisterProgram::translate(parts_, addresses_);
+    }
+    parts_.clear();
+    if (program_.has_value() && !fit_registers()) {
+      program_.reset();
+    }
+    if (program_.has_value()) {
+      nanoseconds_ = register_nanoseconds_;
     }
   }
 
@@ -293,14 +342,22 @@ class FusedKernel final : public PreparedKernel {
     return true;
   }
 
+  /// Whether results may go around the caches. What lies on an operand is near already.
+  bool may_stream(std::span<void* const> addresses) const {
+    const auto result_of = [&](const Piece& piece) { return addresses[piece.address]; };
+    return std::all_of(pieces_.begin(), pieces_.end(), [&](const Piece& piece) {
+      return !piece.stored || (reinterpret_cast<std::uintptr_t>(result_of(piece)) % registers::vector_bytes == 0 &&
+                               std::count(addresses.begin(), addresses.end(), result_of(piece)) == 1);
+    });
+  }
+
   /// Whole strips, through the registers.
   void run_registers(std::span<void* const> addresses, std::int64_t begin, std::int64_t end, std::byte* scratch) const {
     registers::Frame frame;
     for (std::size_t k = 0; k < addresses_; ++k) {
       frame.bases[k] = static_cast<std::byte*>(addresses[k]);
     }
-    static const char* st = getenv("TG_STREAM");
-    frame.streams = st != nullptr && count_ >= atol(st);
+    frame.streams = streams_ && may_stream(addresses);
     const std::int64_t block = gathered_.empty() ? end - begin : gathered_block_;
     for (std::int64_t at = begin; at < end; at += block) {
       const std::int64_t stop = std::min(end, at + block);
@@ -361,6 +418,7 @@ class FusedKernel final : public PreparedKernel {
   std::vector<Piece> pieces_;
   std::vector<RegisterPart> parts_;  // until they are translated
   std::optional<RegisterProgram> program_;
+  bool streams_ = false;  // unless the addresses forbid it
   std::vector<Gathered> gathered_;
   std::int64_t gathered_per_element_ = 0;
   std::int64_t gathered_area_ = 0;
@@ -370,6 +428,7 @@ class FusedKernel final : public PreparedKernel {
   std::int64_t block_ = 0;
   std::int64_t per_element_ = 0;
   double nanoseconds_ = 0;
+  double register_nanoseconds_ = 0;
 };
 
 }  // namespace

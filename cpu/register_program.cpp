@@ -18,7 +18,10 @@ bool is_bools_in_memory(const Operand& operand) {
 class Translator {
  public:
   Translator(std::span<const RegisterPart> parts, std::size_t addresses)
-      : parts_(parts), addresses_(addresses), kept_(parts.size(), false), last_reader_(parts.size(), 0),
+      : parts_(parts),
+        addresses_(addresses),
+        kept_(parts.size(), false),
+        last_reader_(parts.size(), 0),
         slot_of_(parts.size(), 0) {
     for (std::size_t p = 0; p < parts.size(); ++p) {
       const std::optional<std::size_t> passed = passed_on(p);
@@ -33,6 +36,7 @@ class Translator {
 
   /// False when a part has no step.
   bool write() {
+    write_fetches();
     for (std::size_t p = 0; p < parts_.size(); ++p) {
       if (!write_part(p)) {
         return false;
@@ -59,6 +63,16 @@ class Translator {
       }
     }
     return std::nullopt;
+  }
+
+  void write_fetches() {
+    for (const RegisterPart& part : parts_) {
+      for (const Operand& operand : part.operands) {
+        if (operand.far && !operand.is_bool) {
+          emit(registers::fetch_step(), place_of(operand));
+        }
+      }
+    }
   }
 
   bool write_part(std::size_t p) {

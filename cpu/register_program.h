@@ -1,6 +1,6 @@
 // Elementwise ops and updates of float32 as a list of steps whose values stay in vector registers from one op to the
-// next (register_steps.h). Only what is needed more than once, or not at once, waits in a slot in the first-level cache.
-// Fused kernels (fused.cpp) translate their parts when they are prepared and run the steps on whole strips.
+// next (register_steps.h). Only what is needed more than once, or not at once, waits in a slot in the first-level
+// cache. Fused kernels (fused.cpp) translate their parts when they are prepared and run the steps on whole strips.
 //
 //   std::optional<RegisterProgram> program = RegisterProgram::translate(parts, addresses);
 //   registers::Frame frame;                        // frame.bases[k]: where address k begins
@@ -24,13 +24,14 @@ struct RegisterPart {
     Kind kind = Kind::memory;
     std::size_t index = 0;  ///< of the address, or of the earlier part whose result it is
     bool is_bool = false;
+    bool far = false;  ///< memory beyond the second-level cache
   };
   bool updates = false;  ///< an update; otherwise an elementwise op
   int kernel = 0;
   Dtype dtype = Dtype::f32;  ///< the last operand's
   bool gives_bool = false;
-  std::vector<Operand> operands;  ///< without the hyperparameters
-  std::size_t hyper = 0;          ///< an update's hyperparameters' address
+  std::vector<Operand> operands;      ///< without the hyperparameters
+  std::size_t hyper = 0;              ///< an update's hyperparameters' address
   std::optional<std::size_t> result;  ///< the address of the result, if it is stored
   formulas::Parameters parameters{};
 };

@@ -1,6 +1,6 @@
-// The steps of register programs. What a step does is a Work: run() changes the current values. The loops over the lanes
-// of one vector have a constant length, so the compiler makes each one instruction per operation of the formula; with
-// values, masks and branches as in the dense loops (elementwise_loops.cpp) they give the same bits.
+// The steps of register programs. What a step does is a Work: run() changes the current values. The loops over the
+// lanes of one vector have a constant length, so the compiler makes each one instruction per operation of the formula;
+// with values, masks and branches as in the dense loops (elementwise_loops.cpp) they give the same bits.
 #include "cpu/register_steps.h"
 
 #include <twingrad/update_formulas.h>
@@ -43,7 +43,8 @@ template <class Each>
 TWINGRAD_LANE void for_each_vector(const Each& each) {
   [&]<int... K>(std::integer_sequence<int, K...>) {
     (each(std::integral_constant<int, K>{}), ...);
-  }(std::make_integer_sequence<int, vectors>{});
+  }
+  (std::make_integer_sequence<int, vectors>{});
 }
 
 template <class T>
@@ -150,6 +151,18 @@ struct StoreBools {
         to[k * vector_length + i] = static_cast<std::uint8_t>(std::bit_cast<std::uint32_t>(lanes[i]));
       }
     });
+  }
+};
+
+struct Fetch {
+  TWINGRAD_LANE static void run(const Step& step, const Frame& frame, std::int64_t at, const Values&) {
+    constexpr std::int64_t line = 64;
+    const auto* const from = pointer<const float>(frame, step.places[0], at);
+    // An address beyond the array is no error.
+    const auto ahead = reinterpret_cast<std::uintptr_t>(from) + static_cast<std::uintptr_t>(fetch_distance);
+    for (std::int64_t byte = 0; byte < strip * static_cast<std::int64_t>(sizeof(float)); byte += line) {
+      __builtin_prefetch(reinterpret_cast<const void*>(ahead + static_cast<std::uintptr_t>(byte)));
+    }
   }
 };
 
@@ -296,8 +309,8 @@ constexpr void enter(FormulaCodes& codes) {
   // Single bools are spread before.
   constexpr unsigned may_be_single =
       std::is_same_v<T, bool> ? 0U : (std::is_same_v<Formula, formulas::Where> ? 6U : (1U << Formula::arity) - 1U);
-  if constexpr (position < static_cast<std::size_t>(Formula::arity) &&
-                (singles & ~may_be_single & 7U) == 0 && ((singles >> position) & 1U) == 0) {
+  if constexpr (position < static_cast<std::size_t>(Formula::arity) && (singles & ~may_be_single & 7U) == 0 &&
+                ((singles >> position) & 1U) == 0) {
     codes[position][singles] = &step_of<Apply<Formula, Number, position, singles>>;
   }
 }
@@ -309,7 +322,8 @@ constexpr FormulaCodes codes_of() {
       (enter<Formula, T, 0, Singles>(codes), ...);
       (enter<Formula, T, 1, Singles>(codes), ...);
       (enter<Formula, T, 2, Singles>(codes), ...);
-    }(std::make_integer_sequence<unsigned, 8>{});
+    }
+    (std::make_integer_sequence<unsigned, 8>{});
   }
   return codes;
 }
@@ -360,6 +374,9 @@ Code store_bools_step() {
 }
 Code keep_step() {
   return &step_of<Keep>;
+}
+Code fetch_step() {
+  return &step_of<Fetch>;
 }
 
 Code formula_step(int kernel, Dtype dtype, std::size_t position, unsigned singles) {
