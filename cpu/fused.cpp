@@ -315,8 +315,8 @@ class FusedKernel final : public PreparedKernel {
       }
     }
     streams_ = moved > last_level_cache();
-    // One op in near memory is faster without being called strip by strip.
-    if (pieces_.size() > 1 || far) {
+    // One op whose memory the caches hold is faster without being called strip by strip.
+    if (pieces_.size() > 1 || streams_) {
       program_ = RegisterProgram::translate(parts_, addresses_);
     }
     parts_.clear();
