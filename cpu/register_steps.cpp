@@ -1,6 +1,7 @@
 // The steps of register programs. What a step does is a Work: run() changes the current values. The loops over the
 // lanes of one vector have a constant length, so the compiler makes each one instruction per operation of the formula;
-// with values, masks and branches as in the dense loops (elementwise_loops.cpp) they give the same bits.
+// as each rounds as in the dense loops (elementwise_loops.cpp), they give the same bits. Only which of two NaN a sum or
+// product hands on follows from the order of the instruction's operands, which is the compiler's here and there.
 #include "cpu/register_steps.h"
 
 #include <twingrad/update_formulas.h>
