@@ -22,9 +22,6 @@ using output_t = std::conditional_t<Formula::gives == Gives::boolean, bool, T>;
 template <class Formula, class T, std::size_t I>
 using input_t = std::conditional_t<std::is_same_v<Formula, Where> && I == 0, bool, T>;
 
-template <class Formula>
-inline constexpr bool is_periodic = std::is_same_v<Formula, Sin> || std::is_same_v<Formula, Cos>;
-
 /// The type the formula runs on.
 template <class Formula, class T>
 using number_t = std::conditional_t<is_function<Formula> && std::is_same_v<T, float>, Lane, T>;

@@ -53,6 +53,9 @@ template <class Formula>
 inline constexpr bool is_function = []<class... Function>(std::tuple<Function...>*) {
   return (std::is_same_v<Formula, Function> || ...);
 }(static_cast<FunctionFormulas*>(nullptr));
+/// Those whose large arguments take longer.
+template <class Formula>
+inline constexpr bool is_periodic = std::is_same_v<Formula, formulas::Sin> || std::is_same_v<Formula, formulas::Cos>;
 
 /// The row of an elementwise op's `kernel`, the formula's index in formulas::Formulas.
 const Row& row_of(int kernel);

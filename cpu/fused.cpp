@@ -1,6 +1,7 @@
 #include "cpu/fused.h"
 
 #include <twingrad/op.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -14,6 +15,7 @@
 #include "cpu/elementwise_loops.h"
 #include "cpu/gather.h"
 #include "cpu/parallel.h"
+#include "cpu/register_program.h"
 #include "cpu/strided.h"
 #include "cpu/update_loops.h"
 
@@ -27,6 +29,22 @@ constexpr std::int64_t smallest_block = 64;
 constexpr std::int64_t largest_block = 4096;
 /// What they may fill in the smallest block, on the stack of every thread: 64 parts of 8 bytes an element.
 constexpr std::int64_t largest_scratch = 32768;
+
+/// What elementwise ops are guessed to take (Row) is mostly memory's share, which in registers the first one alone has.
+constexpr double memory_nanoseconds = 0.15;
+/// More than most processors have per core.
+constexpr std::int64_t second_level_cache = 2 << 20;
+
+/// Bytes of the cache that memory is behind.
+std::int64_t last_level_cache() {
+  constexpr std::int64_t usual = 32 << 20;
+#if defined(_SC_LEVEL3_CACHE_SIZE)
+  static const std::int64_t found = sysconf(_SC_LEVEL3_CACHE_SIZE);
+  return found > 0 ? found : usual;
+#else
+  return usual;
+#endif
+}
 
 /// Where a part's operand comes from.
 struct Source {
@@ -105,6 +123,7 @@ class FusedKernel final : public PreparedKernel {
         source.scratch *= block_;
       }
     }
+    prepare_registers();
     return true;
   }
 
@@ -153,9 +172,19 @@ class FusedKernel final : public PreparedKernel {
   }
 
   void run(std::span<void* const> addresses, const std::source_location& /*where*/) override {
-    parallel_for(count_, nanoseconds_, [&](std::int64_t begin, std::int64_t end) {
+    // Each thread but the last one gets whole strips.
+    constexpr std::int64_t strip = registers::strip;
+    const std::int64_t strips = (count_ + strip - 1) / strip;
+    parallel_for(strips, nanoseconds_ * static_cast<double>(strip), [&](std::int64_t first, std::int64_t last) {
       static_assert(scratch_bytes <= largest_scratch);
       alignas(64) std::byte scratch[largest_scratch];
+      std::int64_t begin = first * strip;
+      const std::int64_t end = std::min(last * strip, count_);
+      if (program_.has_value() && end - begin >= strip) {
+        const std::int64_t whole = end - (end - begin) % strip;
+        run_registers(addresses, begin, whole, scratch);
+        begin = whole;
+      }
       for (std::int64_t at = begin; at < end; at += block_) {
         run_block(addresses, at, std::min(end, at + block_), scratch);
       }
@@ -173,19 +202,33 @@ class FusedKernel final : public PreparedKernel {
     if (updates) {
       piece.update = update_loop(call.op->kernel, call.output.dtype);
       nanoseconds_ += update_nanoseconds;
+      register_nanoseconds_ += update_nanoseconds;
     } else {
       const Row& row = row_of(call.op->kernel);
       piece.loop = row.loop(call.inputs.back().dtype);
-      nanoseconds_ += row.cost(call.inputs.back().dtype);
+      const double cost = row.cost(call.inputs.back().dtype);
+      nanoseconds_ += cost;
+      register_nanoseconds_ += pieces_.empty() ? cost : cost - memory_nanoseconds;
       std::copy(call.attributes.reals.begin(), call.attributes.reals.end(), piece.parameters.p);
     }
     if (piece.loop == nullptr && piece.update == nullptr) {
       return false;
     }
+    RegisterPart in_registers;
+    in_registers.updates = updates;
+    in_registers.kernel = call.op->kernel;
+    in_registers.dtype = call.inputs.back().dtype;
+    in_registers.gives_bool = call.output.dtype == Dtype::boolean;
+    in_registers.parameters = piece.parameters;
     piece.operands = call.inputs.size() - (updates ? 1 : 0);
     for (std::size_t j = 0; j < piece.operands; ++j) {
       if (!add_source(piece, j, call.inputs[j], part.from[j], call.output.shape)) {
         return false;
+      }
+      in_registers.operands.push_back(register_operand(piece.sources.at(j), call.inputs[j].dtype));
+      if (piece.sources.at(j).kind == Source::Kind::strided) {
+        gathered_.push_back({.piece = pieces_.size(), .operand = j, .scratch = gathered_per_element_});
+        gathered_per_element_ += piece.sources.at(j).width;
       }
     }
     if (!updates && !row_of(call.op->kernel).takes(piece.singles)) {
@@ -196,12 +239,15 @@ class FusedKernel final : public PreparedKernel {
     }
     if (updates) {
       piece.hyper = addresses_++;
+      in_registers.hyper = piece.hyper;
     }
     piece.stored = part.stored;
     piece.width = static_cast<std::int64_t>(size_of(call.output.dtype));
     if (part.stored) {
       piece.address = addresses_++;
+      in_registers.result = piece.address;
     }
+    parts_.push_back(std::move(in_registers));
     pieces_.push_back(std::move(piece));
     return true;
   }
@@ -234,6 +280,95 @@ class FusedKernel final : public PreparedKernel {
   void spread(Source& source, const TensorView& view, const Shape& shape) {
     source.kind = Source::Kind::strided;
     source.walk.emplace(shape, std::array<const Strides*, 1>{&view.strides});
+  }
+
+  /// Dense operands count as far until prepare_registers() knows better.
+  static RegisterPart::Operand register_operand(const Source& source, Dtype dtype) {
+    using Kind = RegisterPart::Operand::Kind;
+    const bool is_bool = dtype == Dtype::boolean;
+    switch (source.kind) {
+      case Source::Kind::part:
+        return {.kind = Kind::part, .index = source.part, .is_bool = is_bool};
+      case Source::Kind::single:
+        return {.kind = Kind::single, .index = source.address, .is_bool = is_bool};
+      case Source::Kind::dense:
+        return {.kind = Kind::memory, .index = source.address, .is_bool = is_bool, .far = true};
+      case Source::Kind::strided:
+        break;
+    }
+    return {.kind = Kind::memory, .index = source.address, .is_bool = is_bool};
+  }
+
+  /// Translates the parts for vector registers, if they are for that.
+  void prepare_registers() {
+    std::int64_t moved = 0;
+    for (const RegisterPart& part : parts_) {
+      for (const RegisterPart::Operand& operand : part.operands) {
+        moved += operand.far ? count_ * (operand.is_bool ? 1 : 4) : 0;
+      }
+      moved += part.result.has_value() ? count_ * (part.gives_bool ? 1 : 4) : 0;
+    }
+    const bool far = moved > second_level_cache;
+    for (RegisterPart& part : parts_) {
+      for (RegisterPart::Operand& operand : part.operands) {
+        operand.far = operand.far && far;
+      }
+    }
+    streams_ = moved > last_level_cache();
+    // One op whose memory the caches hold is faster without being called strip by strip.
+    if (pieces_.size() > 1 || streams_) {
+      program_ = RegisterProgram::translate(parts_, addresses_);
+    }
+    parts_.clear();
+    if (program_.has_value() && !fit_registers()) {
+      program_.reset();
+    }
+    if (program_.has_value()) {
+      nanoseconds_ = register_nanoseconds_;
+    }
+  }
+
+  /// Shares the scratch out between slots and gathered operands. False when it is too little.
+  bool fit_registers() {
+    gathered_area_ = program_->scratch_bytes();
+    const std::int64_t bytes = largest_scratch - gathered_area_;
+    if (bytes < gathered_per_element_ * registers::strip) {
+      return false;
+    }
+    if (gathered_per_element_ > 0) {
+      const std::int64_t fits = std::min(bytes, scratch_bytes) / gathered_per_element_ / registers::strip;
+      gathered_block_ = std::clamp(fits * registers::strip, registers::strip, largest_block);
+    }
+    return true;
+  }
+
+  /// Whether results may go around the caches. What lies on an operand is near already.
+  bool may_stream(std::span<void* const> addresses) const {
+    const auto result_of = [&](const Piece& piece) { return addresses[piece.address]; };
+    return std::all_of(pieces_.begin(), pieces_.end(), [&](const Piece& piece) {
+      return !piece.stored || (reinterpret_cast<std::uintptr_t>(result_of(piece)) % registers::vector_bytes == 0 &&
+                               std::count(addresses.begin(), addresses.end(), result_of(piece)) == 1);
+    });
+  }
+
+  /// Whole strips, through the registers.
+  void run_registers(std::span<void* const> addresses, std::int64_t begin, std::int64_t end, std::byte* scratch) const {
+    registers::Frame frame;
+    for (std::size_t k = 0; k < addresses_; ++k) {
+      frame.bases[k] = static_cast<std::byte*>(addresses[k]);
+    }
+    frame.streams = streams_ && may_stream(addresses);
+    const std::int64_t block = gathered_.empty() ? end - begin : gathered_block_;
+    for (std::int64_t at = begin; at < end; at += block) {
+      const std::int64_t stop = std::min(end, at + block);
+      for (const Gathered& gathered : gathered_) {
+        const Source& source = pieces_[gathered.piece].sources[gathered.operand];
+        std::byte* const area = scratch + gathered_area_ + gathered.scratch * block;
+        gather(source, at, stop, addresses[source.address], area);
+        frame.bases[source.address] = area - at * source.width;
+      }
+      program_->run(frame, scratch, at, stop);
+    }
   }
 
   void run_block(std::span<void* const> addresses, std::int64_t begin, std::int64_t end, std::byte* scratch) const {
@@ -273,12 +408,27 @@ class FusedKernel final : public PreparedKernel {
                         : scratch + piece.scratch;
   }
 
+  /// An operand that is brought into scratch for the registers' steps.
+  struct Gathered {
+    std::size_t piece = 0;
+    std::size_t operand = 0;
+    std::int64_t scratch = 0;  ///< bytes per element before its area
+  };
+
   std::vector<Piece> pieces_;
+  std::vector<RegisterPart> parts_;  // until they are translated
+  std::optional<RegisterProgram> program_;
+  bool streams_ = false;  // unless the addresses forbid it
+  std::vector<Gathered> gathered_;
+  std::int64_t gathered_per_element_ = 0;
+  std::int64_t gathered_area_ = 0;
+  std::int64_t gathered_block_ = 0;
   std::size_t addresses_ = 0;
   std::int64_t count_ = 0;
   std::int64_t block_ = 0;
   std::int64_t per_element_ = 0;
   double nanoseconds_ = 0;
+  double register_nanoseconds_ = 0;
 };
 
 }  // namespace
