@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstring>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -88,8 +89,12 @@ TEST_P(TransferTest, IsNotMadeInsideARecording) {
   EXPECT_THROW(state.backend->record([&] { state.backend->make_transfer(512); }), DeviceError);
 }
 
+class PlainBackend final : public CpuForwardingBackend {
+  std::string description() const override { return "the CPU without transfers of its own"; }
+};
+
 TEST(QueuedTransferTest, IsWhatABackendHasThatMakesNone) {
-  auto own = std::make_unique<CpuForwardingBackend>();
+  auto own = std::make_unique<PlainBackend>();
   Backend& backend = *own;
   const Device device = register_backend(std::move(own));
   DeviceRuntime& state = runtime(device);
