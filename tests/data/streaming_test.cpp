@@ -358,10 +358,10 @@ TEST_P(StreamingTest, KeepsADataSetThatIsGone) {
   EXPECT_EQ(epochs_of(resident)[0].y, (Numbers{0, 1, 2, 3}));
 }
 
-/// Parameters and summed losses after some epochs, and how the steps were taken.
+/// The last loss of each epoch and the parameters after all, and how the steps were taken.
 struct Trained {
   std::vector<float> bits;
-  CaptureStats last;         ///< what happened in the last two epochs
+  CaptureStats last{};       ///< of the steps in the last two epochs
   std::size_t replayed = 0;  ///< steps of the plain loop that were not built, in the last two epochs
 };
 
@@ -376,16 +376,15 @@ Trained train(Loader& batches, Device device, bool compiled, int epochs) {
     return loss;
   });
   Trained result;
-  CaptureStats before{};
   Tensor loss;
   for (int epoch = 0; epoch < epochs; ++epoch) {
     if (epoch == epochs - 2) {
-      before = capture_stats();
+      result.last = {};
       result.replayed = 0;
     }
-    Tensor total = zeros({}, {.device = device});
     for (auto [x, y] : batches) {
       adam.set_learning_rate(0.01 / (1 + epoch));
+      const CaptureStats before = capture_stats();
       if (compiled) {
         loss = step(x, y);
       } else {
@@ -395,13 +394,13 @@ Trained train(Loader& batches, Device device, bool compiled, int epochs) {
         adam.step(std::move(found));
         result.replayed += next_visit() <= visits + 2 ? std::size_t{1} : std::size_t{0};
       }
+      const CaptureStats now = capture_stats();
+      result.last.recorded += now.recorded - before.recorded;
+      result.last.replayed += now.replayed - before.replayed;
+      result.last.single += now.single - before.single;
     }
     result.bits.push_back(static_cast<float>(loss.item()));
   }
-  const CaptureStats now = capture_stats();
-  result.last = {.recorded = now.recorded - before.recorded,
-                 .replayed = now.replayed - before.replayed,
-                 .single = now.single - before.single};
   for (const Tensor& parameter : model.parameters()) {
     const std::vector<float> values = parameter.to_vector<float>();
     result.bits.insert(result.bits.end(), values.begin(), values.end());
