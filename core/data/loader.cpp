@@ -70,7 +70,7 @@ void Loader::copy_to_device(const Dataset& dataset) {
 
 Loader::Iterator Loader::begin() {
   if (streamed_ != nullptr) {
-    auto epoch = std::make_shared<detail::StreamedEpoch>(streamed_, epoch_);
+    auto epoch = std::make_shared<detail::StreamedEpoch>(streamed_, epoch_, size());
     ++epoch_;
     return {this, std::move(epoch)};
   }

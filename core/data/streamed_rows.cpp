@@ -29,12 +29,6 @@ std::size_t bytes_of(const Shape& shape, Dtype dtype) {
 
 }  // namespace
 
-std::int64_t StreamedRows::batches() const {
-  const std::int64_t whole = rows_.rows / options_.batch;
-  const bool ragged = rows_.rows % options_.batch != 0;
-  return whole + (ragged && !options_.drop_last ? 1 : 0);
-}
-
 std::size_t StreamedRows::answers_offset(std::int64_t count) const {
   const std::size_t features = bytes_of(rows_.feature_shape(count), rows_.feature_dtype);
   return (features + alignment - 1) / alignment * alignment;
@@ -90,8 +84,8 @@ void StreamedRows::give_back(std::deque<std::unique_ptr<Block>> blocks) noexcept
   }
 }
 
-StreamedEpoch::StreamedEpoch(std::shared_ptr<StreamedRows> rows, std::int64_t number)
-    : rows_(std::move(rows)), number_(number), batches_(rows_->batches()), idle_(rows_->take_blocks()) {
+StreamedEpoch::StreamedEpoch(std::shared_ptr<StreamedRows> rows, std::int64_t number, std::int64_t batches)
+    : rows_(std::move(rows)), number_(number), batches_(batches), idle_(rows_->take_blocks()) {
   blocks_ = idle_.size();
   supply();
   worker_ = std::thread([this] { work(); });

@@ -3,7 +3,7 @@
 // the program goes on with the current one. loader.cpp is its only user.
 //
 //   auto rows = std::make_shared<StreamedRows>(host_rows(dataset, f32), options);
-//   StreamedEpoch epoch(rows, 0);
+//   StreamedEpoch epoch(rows, 0, batches);
 //   Batch batch = epoch.batch(0, where);
 #pragma once
 
@@ -37,7 +37,6 @@ class StreamedRows {
 
   const HostRows& rows() const { return rows_; }
   const LoaderOptions& options() const { return options_; }
-  std::int64_t batches() const;
   /// All rows in order, by a copy made at once.
   Batch all(const std::source_location& where) const;
 
@@ -69,7 +68,7 @@ class StreamedEpoch {
   using Block = StreamedRows::Block;
 
   /// `number`: of the epoch, which decides the order.
-  StreamedEpoch(std::shared_ptr<StreamedRows> rows, std::int64_t number);
+  StreamedEpoch(std::shared_ptr<StreamedRows> rows, std::int64_t number, std::int64_t batches);
   StreamedEpoch(const StreamedEpoch&) = delete;
   StreamedEpoch& operator=(const StreamedEpoch&) = delete;
   /// Stops the worker after the rows that it is at.
