@@ -1,6 +1,6 @@
-// The CUDA backend: one GPU, one stream. All work is queued on the stream in order; only copy_to_host() and
-// synchronize() wait. Transfers alone have a stream beside it. run() neither waits nor, once its scratch memory has grown to what a call needs, allocates, so a
-// sequence of calls that ran once can be captured: record().
+// The CUDA backend: one GPU, one stream, and one beside it for the copies of transfers. All other work is queued on the
+// stream in order; only copy_to_host() and synchronize() wait. run() neither waits nor, once its scratch memory has
+// grown to what a call needs, allocates, so a sequence of calls that ran once can be captured: record().
 #include "cuda/check.h"
 #include "cuda/families.h"
 #include "cuda/fused.h"

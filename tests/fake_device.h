@@ -56,7 +56,7 @@ class FakeBackend final : public Backend {
   /// on a queue of its own. An empty function ends it.
   void hold_back(std::function<bool(const KernelCall&)> chosen);
 
-  /// Who does only what somebody waits for: the host, or the other queue.
+  /// The queue that does only what the host or the other queue waits for.
   enum class Lazy : std::uint8_t { nobody, work, copies };
   void set_lazy(Lazy who);
   /// Plants a missing wait, until it is told otherwise: of a copy for what still uses its target, or of work for the
