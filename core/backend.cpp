@@ -25,7 +25,36 @@ class KeptCall final : public PreparedKernel {
   KernelCall call_;
 };
 
+/// Copies in order with queued work, once that may wait for it.
+class QueuedTransfer final : public Transfer {
+ public:
+  QueuedTransfer(Backend& backend, std::size_t bytes) : backend_(backend), memory_(bytes) {}
+
+  void begin() override {}
+  void finish() override {
+    if (bytes_ != 0) {
+      backend_.copy_from_host(target_, memory_.data(), std::exchange(bytes_, 0));
+    }
+  }
+  void wait() override {}
+  std::byte* host(void* /*target*/) override { return memory_.data(); }
+  void copy(void* target, std::size_t bytes) override {
+    target_ = target;
+    bytes_ = bytes;
+  }
+
+ private:
+  Backend& backend_;
+  std::vector<std::byte> memory_;
+  void* target_ = nullptr;
+  std::size_t bytes_ = 0;  ///< that are still to be copied
+};
+
 }  // namespace
+
+std::unique_ptr<Transfer> Backend::make_transfer(std::size_t bytes) {
+  return std::make_unique<QueuedTransfer>(*this, bytes);
+}
 
 std::unique_ptr<PreparedKernel> Backend::prepare(const KernelCall& call) {
   return std::make_unique<KeptCall>(*this, call);

@@ -79,6 +79,35 @@ struct ListedCopy {
   std::uint64_t bytes;
 };
 
+/// A way for host data to the device beside the queued work: host memory that the device reads from, and copies on a
+/// queue of their own. Used for one block after another: host() is filled, copied, used by queued work, and filled
+/// again.
+class Transfer {
+ public:
+  Transfer() = default;
+  Transfer(const Transfer&) = delete;
+  Transfer& operator=(const Transfer&) = delete;
+  /// Waits for its copy.
+  virtual ~Transfer() = default;
+
+  // These two count as calls on the backend.
+
+  /// The next copy() waits for all work queued so far: that may still use the target.
+  virtual void begin() = 0;
+  /// Work that is queued from now on waits for the last copy().
+  virtual void finish() = 0;
+
+  // These three may be called on another thread while that one goes on with the backend; between begin() and finish().
+
+  /// Waits until the last copy has read the host memory.
+  virtual void wait() = 0;
+  /// Where to write what copy() is to bring to `target`: page-locked memory, or `target` itself where a device works on
+  /// the host's memory. Call wait() before.
+  virtual std::byte* host(void* target) = 0;
+  /// Queues the copy of the first `bytes` and returns at once.
+  virtual void copy(void* target, std::size_t bytes) = 0;
+};
+
 class Backend {
  public:
   Backend() = default;
@@ -100,6 +129,10 @@ class Backend {
   virtual void copy_to_host(void* target, const void* source, std::size_t bytes) = 0;
   /// Copies on the device, in order with queued work.
   virtual void copy(void* target, const void* source, std::size_t bytes) = 0;
+
+  /// A transfer of at most `bytes` > 0 at once. Throws OutOfMemoryError when there is no such memory on the host. Here:
+  /// one that copies by copy_from_host() in finish(), in order with queued work.
+  virtual std::unique_ptr<Transfer> make_transfer(std::size_t bytes);
 
   /// Queues one kernel. The output may hold anything before (also NaN) and must not be read, except where the
   /// family allows it to be an input. An output of zero elements is never asked for.

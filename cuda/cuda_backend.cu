@@ -1,6 +1,6 @@
-// The CUDA backend: one GPU, one stream. All work is queued on the stream in order; only copy_to_host() and
-// synchronize() wait. run() neither waits nor, once its scratch memory has grown to what a call needs, allocates, so a
-// sequence of calls that ran once can be captured: record().
+// The CUDA backend: one GPU, one stream, and one beside it for the copies of transfers. All other work is queued on the
+// stream in order; only copy_to_host() and synchronize() wait. run() neither waits nor, once its scratch memory has
+// grown to what a call needs, allocates, so a sequence of calls that ran once can be captured: record().
 #include "cuda/check.h"
 #include "cuda/families.h"
 #include "cuda/fused.h"
@@ -10,6 +10,7 @@
 #include "cuda/matmul_tuner.h"
 #include "cuda/queue_mark.h"
 #include "cuda/staging.h"
+#include "cuda/transfer.h"
 
 #include <twingrad/backend.h>
 #include <twingrad/op.h>
@@ -120,6 +121,9 @@ class CudaBackend final : public Backend {
     (void)cudaStreamSynchronize(context_.stream);
     staging_.reset();
     (void)cudaFreeHost(answer_);
+    if (copies_ != nullptr) {
+      (void)cudaStreamDestroy(copies_);
+    }
   }
 
   std::string description() const override {
@@ -183,6 +187,15 @@ class CudaBackend final : public Backend {
       check(cudaMemcpyAsync(target, source, bytes, cudaMemcpyDeviceToDevice, context_.stream),
             "cudaMemcpyAsync on the device");
     }
+  }
+
+  std::unique_ptr<Transfer> make_transfer(std::size_t bytes) override {
+    enter();
+    refuse_while_recording("an allocation");
+    if (copies_ == nullptr) {
+      check(cudaStreamCreateWithFlags(&copies_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+    }
+    return std::make_unique<PinnedTransfer>(context_.device, context_.stream, copies_, bytes);
   }
 
   void run(const KernelCall& call) override {
@@ -286,6 +299,7 @@ class CudaBackend final : public Backend {
   Context context_;
   cudaDeviceProp properties_{};
   Answer* answer_ = nullptr;
+  cudaStream_t copies_ = nullptr;  ///< of transfers; made with the first
   std::unique_ptr<Staging> staging_;
   std::unique_ptr<FusedKernels> fused_;
   bool recording_ = false;

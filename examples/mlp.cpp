@@ -4,6 +4,7 @@
 //   mlp                                              # Fashion-MNIST from Debian's package, else the digits
 //   mlp --data digits --hidden 64 --epochs 20
 //   mlp --precision bf16                             # products in bfloat16, float32 master weights
+//   mlp --streaming                                  # the training rows stay on the host
 //   mlp --data iris.csv --target species --hidden 16 --epochs 100
 //   mlp --images train-images.idx3 --labels train-labels.idx1 --test-images t10k.idx3 --test-labels t10k.idx1
 #include "program.h"
@@ -25,6 +26,7 @@ struct Options : CommonOptions {
   double dropout = 0.0;
   double weight_decay = 0.05;
   std::string precision = "fp32";
+  bool streaming = false;
   int runs = 1;
   std::string save;
 };
@@ -87,7 +89,9 @@ Result train(const Options& options, const tg::data::Split& data, tg::Device dev
   model.set_precision(precision);
   tg::optim::AdamW optimizer(model.parameters(), {.lr = options.lr, .weight_decay = options.weight_decay});
   tg::optim::LossScaler scaler;
-  tg::data::Loader batches(data.train, {.batch = options.batch, .shuffle = true, .seed = seed, .device = device});
+  tg::data::Loader batches(
+      data.train,
+      {.batch = options.batch, .shuffle = true, .seed = seed, .device = device, .streaming = options.streaming});
   tg::data::Loader test(data.test, {.batch = 1000, .device = device});
   const tg::optim::OneCycleSchedule schedule{.max_lr = options.lr, .total_steps = options.epochs * batches.size()};
 
@@ -197,6 +201,9 @@ int main(int argc, char** argv) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   add_precision_option(app, options.precision);
+  app.add_flag(
+      "--streaming", options.streaming,
+      "Keep the training rows on the host, and gather and copy the next batches while the device trains on one");
   app.add_option("--runs", options.runs, "Train so often, with seeds from --seed on, and give the median")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

@@ -84,7 +84,10 @@ class FakeBackend::FakeRecording final : public Recording {
 };
 
 FakeBackend::FakeBackend(std::uint64_t seed, int max_delay_us)
-    : cpu_(make_cpu_backend()), random_(seed), max_delay_us_(max_delay_us), worker_([this] { work(); }) {}
+    : cpu_(make_cpu_backend()),
+      max_delay_us_(max_delay_us),
+      worker_([this, seed] { work(work_, seed); }),
+      copier_([this, seed] { work(copies_, seed + 1); }) {}
 
 FakeBackend::~FakeBackend() {
   {
@@ -93,6 +96,7 @@ FakeBackend::~FakeBackend() {
   }
   changed_.notify_all();
   worker_.join();
+  copier_.join();
 }
 
 std::string FakeBackend::description() const {
@@ -305,29 +309,56 @@ void FakeBackend::enqueue(Task task, std::vector<const void*> uses) {
     recording_->add(std::move(task), uses);
     return;
   }
+  push(work_, std::move(task));
+}
+
+std::uint64_t FakeBackend::push(Queue& queue, Task task) {
+  std::uint64_t number = 0;
   {
     const std::lock_guard lock(mutex_);
-    queue_.push_back(std::move(task));
+    queue.tasks.push_back(std::move(task));
+    number = ++queue.queued;
+  }
+  changed_.notify_all();
+  return number;
+}
+
+void FakeBackend::wait_for(Queue& queue, std::uint64_t count) {
+  std::unique_lock lock(mutex_);
+  queue.wanted = std::max(queue.wanted, count);
+  changed_.notify_all();
+  changed_.wait(lock, [&] { return queue.done >= count; });
+}
+
+void FakeBackend::wait() {
+  std::uint64_t all = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    all = work_.queued;
+  }
+  wait_for(work_, all);
+}
+
+void FakeBackend::set_lazy(Lazy who) {
+  {
+    const std::lock_guard lock(mutex_);
+    work_.lazy = who == Lazy::work;
+    copies_.lazy = who == Lazy::copies;
   }
   changed_.notify_all();
 }
 
-void FakeBackend::wait() {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return queue_.empty() && !busy_; });
-}
-
-void FakeBackend::work() {
+void FakeBackend::work(Queue& queue, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
   std::unique_lock lock(mutex_);
   while (true) {
-    changed_.wait(lock, [this] { return stop_ || !queue_.empty(); });
-    if (queue_.empty()) {
+    changed_.wait(lock, [&] { return stop_ || queue.may_go_on(); });
+    if (queue.tasks.empty()) {
       return;  // asked to stop, and all work is done
     }
-    const Task task = std::move(queue_.front());
-    queue_.pop_front();
-    busy_ = true;
-    const auto delay = std::chrono::microseconds(random_() % (static_cast<std::uint64_t>(max_delay_us_) + 1));
+    const Task task = std::move(queue.tasks.front());
+    queue.tasks.pop_front();
+    const auto delay = std::chrono::microseconds(random() % (static_cast<std::uint64_t>(max_delay_us_) + 1));
     lock.unlock();
     // Long sleeps now and then let the host run far ahead; most tasks follow at once, so that tests stay quick.
     if (delay.count() * 10 > 9 * max_delay_us_) {
@@ -340,12 +371,54 @@ void FakeBackend::work() {
       error = std::current_exception();
     }
     lock.lock();
-    busy_ = false;
+    ++queue.done;
     if (error != nullptr && error_ == nullptr) {
       error_ = error;
     }
     changed_.notify_all();
   }
+}
+
+/// A copy waits for work by the number of its last piece, and work for a copy.
+class FakeBackend::FakeTransfer final : public Transfer {
+ public:
+  FakeTransfer(FakeBackend& backend, std::size_t bytes)
+      : backend_(backend), memory_(std::make_shared<std::vector<std::byte>>(bytes, std::byte{0xff})) {}
+  ~FakeTransfer() override { backend_.wait_for(backend_.copies_, copied_); }
+
+  void begin() override {
+    backend_.refuse_inside_recording("a transfer");
+    if (backend_.forgets_ != Forgets::begin) {
+      backend_.enqueue_held();
+      used_ = backend_.push(backend_.work_, [] {});
+    }
+  }
+  void finish() override {
+    backend_.refuse_inside_recording("a transfer");
+    if (backend_.forgets_ != Forgets::finish) {
+      backend_.push(backend_.work_,
+                    [&backend = backend_, copied = copied_] { backend.wait_for(backend.copies_, copied); });
+    }
+  }
+  void wait() override { backend_.wait_for(backend_.copies_, copied_); }
+  std::byte* host(void* /*target*/) override { return memory_->data(); }
+  void copy(void* target, std::size_t bytes) override {
+    copied_ = backend_.push(backend_.copies_, [&backend = backend_, used = used_, memory = memory_, target, bytes] {
+      backend.wait_for(backend.work_, used);
+      std::memcpy(to_real(target), memory->data(), bytes);
+    });
+  }
+
+ private:
+  FakeBackend& backend_;
+  std::shared_ptr<std::vector<std::byte>> memory_;
+  std::uint64_t used_ = 0;    ///< the work that a copy waits for
+  std::uint64_t copied_ = 0;  ///< the copy that work waits for
+};
+
+std::unique_ptr<Transfer> FakeBackend::make_transfer(std::size_t bytes) {
+  refuse_inside_recording("an allocation");
+  return std::make_unique<FakeTransfer>(*this, bytes);
 }
 
 Device fake_device() {

@@ -17,12 +17,11 @@ double normal(std::int64_t seed, Stream stream, std::int64_t index) {
                              static_cast<int>(index % normal_lanes));
 }
 
-std::vector<std::int64_t> permutation(std::int64_t seed, Stream stream, std::int64_t count) {
+std::vector<std::int64_t> permutation(std::int64_t seed, std::int64_t stream, std::int64_t count) {
   std::vector<std::uint64_t> keys(static_cast<std::size_t>(count));
   for (std::int64_t i = 0; i < count; ++i) {
     keys[static_cast<std::size_t>(i)] =
-        permutation_key(random_block(seed, static_cast<std::int64_t>(stream), i / permutation_lanes),
-                        static_cast<int>(i % permutation_lanes));
+        permutation_key(random_block(seed, stream, i / permutation_lanes), static_cast<int>(i % permutation_lanes));
   }
   std::vector<std::int64_t> order(static_cast<std::size_t>(count));
   std::iota(order.begin(), order.end(), std::int64_t{0});

@@ -16,6 +16,9 @@ double uniform(std::int64_t seed, Stream stream, std::int64_t index);
 /// Standard normal.
 double normal(std::int64_t seed, Stream stream, std::int64_t index);
 /// 0 to `count` - 1 in the order of the permutation op.
-std::vector<std::int64_t> permutation(std::int64_t seed, Stream stream, std::int64_t count);
+std::vector<std::int64_t> permutation(std::int64_t seed, std::int64_t stream, std::int64_t count);
+inline std::vector<std::int64_t> permutation(std::int64_t seed, Stream stream, std::int64_t count) {
+  return permutation(seed, static_cast<std::int64_t>(stream), count);
+}
 
 }  // namespace twingrad::data::detail

@@ -1,4 +1,5 @@
 #include <twingrad/data/loader.h>
+#include <twingrad/data/streamed_rows.h>
 #include <twingrad/ops.h>
 
 #include <algorithm>
@@ -8,30 +9,71 @@
 namespace twingrad::data {
 
 Loader::Loader(const Dataset& dataset, const LoaderOptions& options, std::source_location where)
-    : options_(options), where_(where) {
+    : options_(options), where_(where), rows_(dataset.rows) {
   dataset.check();
-  const std::string prefix = "Loader at " + to_string(where) + ": ";
-  if (options.batch < 1) {
-    throw ArgumentError(prefix + "batch is " + std::to_string(options.batch) + ", but must be 1 or more");
+  check_options();
+  if (options.streaming) {
+    auto copy = std::make_shared<const Dataset>(dataset);
+    streamed_ = std::make_shared<detail::StreamedRows>(detail::host_rows(std::move(copy), options.dtype), options);
+  } else {
+    copy_to_device(dataset);
   }
-  if (options.drop_last && dataset.rows < options.batch) {
-    throw ArgumentError(prefix + "with drop_last there is no batch: the data set has " + std::to_string(dataset.rows) +
-                        " rows and a batch " + std::to_string(options.batch));
+}
+
+Loader::Loader(Dataset&& dataset, const LoaderOptions& options, std::source_location where)
+    : options_(options), where_(where), rows_(dataset.rows) {
+  dataset.check();
+  check_options();
+  if (options.streaming) {
+    auto kept = std::make_shared<const Dataset>(std::move(dataset));
+    streamed_ = std::make_shared<detail::StreamedRows>(detail::host_rows(std::move(kept), options.dtype), options);
+  } else {
+    copy_to_device(dataset);
   }
-  if (!is_floating(options.dtype)) {
-    throw DtypeError(prefix + "features are floating-point, but dtype is " + std::string(name(options.dtype)));
+}
+
+Loader::Loader(const RowSource& source, const LoaderOptions& options, std::source_location where)
+    : options_(options), where_(where), rows_(source.rows) {
+  source.check();
+  options_.streaming = true;
+  check_options();
+  streamed_ = std::make_shared<detail::StreamedRows>(detail::host_rows(source), options_);
+}
+
+void Loader::check_options() const {
+  const std::string prefix = "Loader at " + to_string(where_) + ": ";
+  if (options_.batch < 1) {
+    throw ArgumentError(prefix + "batch is " + std::to_string(options_.batch) + ", but must be 1 or more");
   }
-  const TensorOptions placed{.dtype = options.dtype, .device = options.device};
+  if (options_.drop_last && rows_ < options_.batch) {
+    throw ArgumentError(prefix + "with drop_last there is no batch: the data set has " + std::to_string(rows_) +
+                        " rows and a batch " + std::to_string(options_.batch));
+  }
+  if (!is_floating(options_.dtype)) {
+    throw DtypeError(prefix + "features are floating-point, but dtype is " + std::string(name(options_.dtype)));
+  }
+  if (options_.streaming && options_.prefetch < 1) {
+    throw ArgumentError(prefix + "prefetch is " + std::to_string(options_.prefetch) + ", but must be 1 or more");
+  }
+}
+
+void Loader::copy_to_device(const Dataset& dataset) {
+  const TensorOptions placed{.dtype = options_.dtype, .device = options_.device};
   x_ = std::visit(
       [&](const auto& values) {
         return tensor(values, {dataset.rows, dataset.columns}, placed);
       },
       dataset.features);
-  y_ = dataset.task == Task::classification ? tensor(dataset.labels, {dataset.rows}, {.device = options.device})
+  y_ = dataset.task == Task::classification ? tensor(dataset.labels, {dataset.rows}, {.device = options_.device})
                                             : tensor(dataset.targets, {dataset.rows, dataset.outputs()}, placed);
 }
 
 Loader::Iterator Loader::begin() {
+  if (streamed_ != nullptr) {
+    auto epoch = std::make_shared<detail::StreamedEpoch>(streamed_, epoch_, size());
+    ++epoch_;
+    return {this, std::move(epoch)};
+  }
   Tensor order;
   if (options_.shuffle) {
     order = random_permutation(rows(), {.key = options_.seed, .stream = epoch_}, options_.device, where_);
@@ -54,7 +96,14 @@ void Loader::set_epoch(std::int64_t begun) {
   epoch_ = begun;
 }
 
+Batch Loader::all() const {
+  return streamed_ != nullptr ? streamed_->all(where_) : Batch{x_, y_};
+}
+
 Batch Loader::Iterator::operator*() const {
+  if (streamed_ != nullptr) {
+    return streamed_->batch(index_, loader_->where_);
+  }
   const LoaderOptions& options = loader_->options_;
   const WhereScope scope(loader_->where_);
   const std::int64_t first = index_ * options.batch;

@@ -9,11 +9,18 @@ file(WRITE ${bad}/header.csv "a,b,c\n")
 file(WRITE ${bad}/missing.csv "a,b,c\n1,2,3\n4,,6\n")
 file(WRITE ${bad}/noise.idx "this is no IDX file")
 execute_process(COMMAND head -c 3000 ${data}/digits.csv.gz OUTPUT_FILE ${bad}/truncated.csv.gz COMMAND_ERROR_IS_FATAL ANY)
-set(tiny --device cpu --epochs 2 --hidden 8 --batch 64)
+set(short --epochs 2 --hidden 8 --batch 64)
+set(tiny --device cpu ${short})
 
 program_test(runs quickstart EXIT 0 OUTPUT "accuracy on (cpu|cuda:0): (0\\.9|1)")
 
 program_test(digits mlp EXIT 0 OUTPUT "samples/s" ARGS --data digits ${tiny})
+foreach(device cpu auto)
+  add_test(NAME programs.mlp.streaming_${device}
+           COMMAND bash ${CMAKE_CURRENT_SOURCE_DIR}/same_model.sh $<TARGET_FILE:mlp> --streaming ${short}
+                   --data digits --device ${device})
+  set_tests_properties(programs.mlp.streaming_${device} PROPERTIES TIMEOUT 300)
+endforeach()
 program_test(csv mlp EXIT 0 OUTPUT "test accuracy" ARGS --data ${data}/digits.csv.gz --test-fraction 0.5 ${tiny})
 program_test(check mlp EXIT 0 OUTPUT "in roundoffs" ARGS --data digits --check ${tiny})
 program_test(bf16 mlp EXIT 0 OUTPUT "precision bf16: products in bfloat16" ARGS --data digits --precision bf16 ${tiny})
