@@ -192,10 +192,16 @@ using Regression = List<
            Elementwise<index_in<Sub, Formulas>::value, double, none, none, Dense<0, double>, Dense<1, double>>,
            Elementwise<index_in<Square, Formulas>::value, double, none, 2, Of<0>>>>;
 
+using TwoClasses = List<
+    // binary cross-entropy's gradient, alone and beside the loss
+    Chain<4, Op<BceWithLogitsGrad, none, In<0>, In<1>>, Op<Mul, 3, One<2>, Of<0>>>,
+    Chain<7, Op<BceWithLogitsGrad, none, In<0>, In<1>>, Op<Mul, 3, One<2>, Of<0>>, Op<BceWithLogits, 6, In<4>, In<5>>>>;
+
 using Hinge = List<Chain<5, Op<Mul, none, In<0>, In<1>>, Op<Mul, none, Of<0>, In<2>>, Op<Mul, 4, Of<1>, In<3>>>,
-                   // hinge loss on labels of -1 and 1, its gradient, and the share of right answers
+                   // hinge loss on labels of -1 and 1, alone and with its gradient, and the share of right answers
                    Chain<4, Op<Mul, none, In<0>, In<1>>, Op<Sub, none, One<2>, Of<0>>, Op<Relu, 3, Of<1>>>,
-                   Chain<4, Op<ReluGrad, none, In<0>, One<1>>, Op<Neg, none, Of<0>>, Op<Mul, 3, Of<1>, In<2>>>,
+                   Chain<7, Op<Mul, none, In<0>, In<1>>, Op<Sub, none, One<2>, Of<0>>, Op<Relu, 3, Of<1>>,
+                         Op<ReluGrad, none, Of<2>, One<4>>, Op<Neg, none, Of<3>>, Op<Mul, 6, Of<4>, In<5>>>,
                    Chain<4, Op<Mul, none, In<0>, In<1>>, Op<Greater, 3, Of<0>, One<2>>>,
                    Chain<7, Op<Mul, none, In<0>, One<1>>, Op<Sub, 3, Of<0>, One<2>>, Op<Mul, none, Of<1>, In<4>>,
                          Op<Sub, none, One<5>, Of<2>>, Op<Relu, 6, Of<3>>>,
@@ -242,9 +248,19 @@ using WithSums = List<
                    Op<Square, none, Of<1>>>,
            Total<2, 5>, Mean<3, 6>>,
     Summed<OneLane<7, Op<Mul, none, One<0>, One<1>>, Op<Sub, 4, In<2>, In<3>>, Op<Mul, 5, Of<0>, Of<1>>>, Total<2, 6>>,
-    // hinge loss, its gradient with that of a bias, and a sum of squares
-    Summed<OneLane<5, Op<Mul, none, In<0>, In<1>>, Op<Sub, none, One<2>, Of<0>>, Op<Relu, 3, Of<1>>>, Mean<2, 4>>,
-    Summed<OneLane<5, Op<ReluGrad, none, In<0>, One<1>>, Op<Neg, none, Of<0>>, Op<Mul, 3, Of<1>, In<2>>>, Total<2, 4>>,
+    // binary cross-entropy: its mean, its gradient with that of a bias, both
+    Summed<OneLane<3, Op<BceWithLogits, none, In<0>, In<1>>>, Mean<0, 2>>,
+    Summed<OneLane<5, Op<BceWithLogitsGrad, none, In<0>, In<1>>, Op<Mul, 3, One<2>, Of<0>>>, Total<1, 4>>,
+    Summed<OneLane<8, Op<BceWithLogitsGrad, none, In<0>, In<1>>, Op<Mul, 3, One<2>, Of<0>>,
+                   Op<BceWithLogits, none, In<4>, In<5>>>,
+           Total<1, 6>, Mean<2, 7>>,
+    // hinge loss, its mean, its gradient with that of a bias; and a sum of squares
+    Summed<OneLane<8, Op<Mul, none, In<0>, In<1>>, Op<Sub, none, One<2>, Of<0>>, Op<Relu, none, Of<1>>,
+                   Op<ReluGrad, none, Of<2>, One<3>>, Op<Neg, none, Of<3>>, Op<Mul, 5, Of<4>, In<4>>>,
+           Mean<2, 6>, Total<5, 7>>,
+    Summed<OneLane<8, Op<Mul, none, In<0>, In<1>>, Op<Sub, none, One<2>, Of<0>>, Op<Relu, 3, Of<1>>,
+                   Op<ReluGrad, none, Of<2>, One<4>>, Op<Neg, none, Of<3>>, Op<Mul, 6, Of<4>, In<5>>>,
+           Total<5, 7>>,
     Summed<OneLane<2, Op<Square, none, In<0>>>, Total<0, 1>>>;
 
 template <class Kernel>
@@ -274,6 +290,7 @@ const Patterns& all_patterns() {
     add_merged(result, Singles());
     add(result, Classification());
     add(result, Regression());
+    add(result, TwoClasses());
     add(result, Hinge());
     add(result, Activations());
     add(result, WithSums());

@@ -104,6 +104,12 @@ class FusedPatternsTest : public testing::Test {
     return {[this](const Shape& shape) { return zeros({shape[0]}, {.dtype = i64, .device = device_}); },
             [](nn::Mlp& model, const Tensor& x, const Tensor& y) { return cross_entropy(model(x), y); }};
   }
+  Loss two_classes() const {
+    return {[this](const Shape& shape) { return ones(shape, {.device = device_}); },
+            [](nn::Mlp& model, const Tensor& x, const Tensor& y) {
+              return binary_cross_entropy_with_logits(model(x), y);
+            }};
+  }
   Loss regression() const {
     return {[this](const Shape& shape) {
               return random_normal(shape, {2, 0}, {.device = device_});
@@ -141,6 +147,7 @@ TEST_F(FusedPatternsTest, TheExamplesSteps) {
   expect_no_compiler(
       "moons", {{2, 16, 16, 1}, nn::Activation::relu, 0, 100},
       [](const std::vector<Tensor>& p) { return std::make_unique<optim::SGD>(p); }, hinge());
+  expect_no_compiler("two classes of one output", {{2, 16, 16, 1}}, adamw, two_classes());
   expect_no_compiler("quickstart", {{2, 32, 32, 2}, nn::Activation::tanh}, adamw, classification());
 }
 
