@@ -105,10 +105,9 @@ class FusedPatternsTest : public testing::Test {
             [](nn::Mlp& model, const Tensor& x, const Tensor& y) { return cross_entropy(model(x), y); }};
   }
   Loss two_classes() const {
-    return {[this](const Shape& shape) { return ones(shape, {.device = device_}); },
-            [](nn::Mlp& model, const Tensor& x, const Tensor& y) {
-              return binary_cross_entropy_with_logits(model(x), y);
-            }};
+    return {
+        [this](const Shape& shape) { return ones(shape, {.device = device_}); },
+        [](nn::Mlp& model, const Tensor& x, const Tensor& y) { return binary_cross_entropy_with_logits(model(x), y); }};
   }
   Loss regression() const {
     return {[this](const Shape& shape) {
