@@ -8,7 +8,7 @@ install(TARGETS twingrad EXPORT twingradTargets)
 install(DIRECTORY core/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/twingrad FILES_MATCHING PATTERN "*.h"
         PATTERN graph EXCLUDE
         PATTERN ops EXCLUDE
-        REGEX "/data/(csv_scanner|host_random|text)\\.h$" EXCLUDE
+        REGEX "/data/(csv_scanner|host_random|host_rows|streamed_rows|text)\\.h$" EXCLUDE
         REGEX "/optim/(rules|step_replay)\\.h$" EXCLUDE
         REGEX "/check/(compare_pieces|faults_list|graph_layout|graph_layout_lane|lanes|op_case_maker|reference_interpreter|reference_pieces|reference_sources|report_style|score_cases|score_model|subject|tracked_lanes)\\.h$" EXCLUDE)
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
