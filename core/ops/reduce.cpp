@@ -75,17 +75,19 @@ Tensor spread(const Tensor& reduced, const GradientCall& call) {
   return broadcast_to(with_axes(reduced, call), call.inputs[0].shape());
 }
 
-/// g / count. Of a number, as a loss's own gradient is, that is another number, rounded as a kernel would.
+/// g / count. Of a number, as a loss's own gradient is, that is another number, rounded as a kernel would; not of one
+/// that requires gradients itself.
 Tensor share(const Tensor& g, std::int64_t count) {
   const Node& node = *g.node();
+  const bool is_number = node.literal_bytes != 0 && g.rank() == 0 && !node.requires_grad;
   const auto divided = [&]<class T>(T value) {
     std::memcpy(&value, node.literal.data(), sizeof value);
     return literal_scalar(static_cast<double>(value / static_cast<T>(count)), g.dtype(), g.device());
   };
-  if (node.literal_bytes != 0 && g.rank() == 0 && g.dtype() == Dtype::f32) {
+  if (is_number && g.dtype() == Dtype::f32) {
     return divided(float{});
   }
-  if (node.literal_bytes != 0 && g.rank() == 0 && g.dtype() == Dtype::f64) {
+  if (is_number && g.dtype() == Dtype::f64) {
     return divided(double{});
   }
   return g / count;

@@ -85,6 +85,15 @@ TEST_P(GradientsTest, CotangentsWeighTheOutputs) {
   EXPECT_EQ(gradients(square(x), {x}, {.cotangent = v})[0].to_vector<double>(), (std::vector<double>{2, 40, 600}));
 }
 
+// The gradient is linear in its cotangent: d/dv sum(v * 2 x / 4) = sum(x) / 2.
+TEST_P(GradientsTest, CotangentsMayRequireGradients) {
+  const Tensor x = tensor(std::vector<double>{1, 2, 3, 6}, {.dtype = f64, .device = device()});
+  const Tensor v = scalar(5);
+  const Tensor first = gradients(mean(square(x)), {x}, {.cotangent = v})[0];
+  EXPECT_EQ(first.to_vector<double>(), (std::vector<double>{2.5, 5, 7.5, 15}));
+  EXPECT_DOUBLE_EQ(gradients(sum(first), {v})[0].item(), 6);
+}
+
 TEST_P(GradientsTest, WhatWasMadeWithoutGradientsMayBecomeALeaf) {
   const Tensor w = (ones({3}, {.dtype = f64, .device = device()}) * 2).requires_grad(true);
   const Tensor loss = sum(square(w));
