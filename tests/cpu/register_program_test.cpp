@@ -396,7 +396,45 @@ TEST_F(CpuRegisterProgram, RandomGraphsOnOneAndTwoThreads) {
   }
 }
 
-// Operands and result do not fit any cache together: results go around them, operands are fetched ahead.
+// A kernel streams only what the last-level cache does not hold, which may be more than a test should take.
+TEST_F(CpuRegisterProgram, ResultsThatGoAroundTheCachesHaveTheSameBits) {
+  using Kind = cpu::RegisterPart::Operand::Kind;
+  constexpr auto count = static_cast<std::size_t>(4 * strip);
+  constexpr auto begin = static_cast<std::size_t>(strip);
+  constexpr std::size_t end = 3 * begin;
+  // y = -x, and where y < x
+  const std::array<cpu::RegisterPart, 2> parts{
+      {{.kernel = kernel_of<formulas::Neg>, .operands = {{.kind = Kind::memory, .index = 0, .far = true}}, .result = 1},
+       {.kernel = kernel_of<formulas::Less>,
+        .gives_bool = true,
+        .operands = {{.kind = Kind::part, .index = 0}, {.kind = Kind::memory, .index = 0, .far = true}},
+        .result = 2}}};
+  const auto program = cpu::RegisterProgram::translate(parts, 3);
+  ASSERT_TRUE(program.has_value());
+  ASSERT_EQ(program->scratch_bytes(), 0);
+  alignas(cpu::registers::vector_bytes) std::array<float, count> x{};
+  alignas(cpu::registers::vector_bytes) std::array<float, count> y{};
+  std::array<std::uint8_t, count> less{};
+  for (std::size_t i = 0; i < count; ++i) {
+    x.at(i) = static_cast<float>(i) - 1.5F * static_cast<float>(begin);
+  }
+  constexpr float untouched = 0.5F;
+  y.fill(untouched);
+  less.fill(2);
+  cpu::registers::Frame frame{.bases = {}, .streams = true};
+  frame.bases[0] = reinterpret_cast<std::byte*>(x.data());
+  frame.bases[1] = reinterpret_cast<std::byte*>(y.data());
+  frame.bases[2] = reinterpret_cast<std::byte*>(less.data());
+  program->run(frame, nullptr, static_cast<std::int64_t>(begin), static_cast<std::int64_t>(end));
+  for (std::size_t i = 0; i < count; ++i) {
+    const bool written = begin <= i && i < end;
+    ASSERT_EQ(y.at(i), written ? -x.at(i) : untouched) << i;
+    ASSERT_EQ(less.at(i), written ? (-x.at(i) < x.at(i) ? 1 : 0) : 2) << i;
+  }
+}
+
+// More than the second-level cache, so operands are fetched ahead; the longer one is more than most last-level caches,
+// so results go around those where their memory is aligned.
 TEST_F(CpuRegisterProgram, BeyondTheCaches) {
   for (const std::int64_t count : {std::int64_t{1} << 19, (std::int64_t{1} << 22) + 77}) {
     Chain chain(count, generator_);
