@@ -157,8 +157,6 @@ TEST(StepCheckTest, LaidOutAsInThePlan) {
   EXPECT_EQ(report.devices[0].elements_checked, 63);
 }
 
-// The sum of terms that cancel to 0 is all rounding noise, but so small that nothing is wrong with it; one that leaves
-// a rest is ill-conditioned.
 // Equal terms round alike, so errors add up that are taken for independent ones.
 TEST(StepCheckTest, ProductsOfConstantRowsAreNoFinding) {
   for (const std::int64_t k : {256, 700, 4096}) {
@@ -178,6 +176,8 @@ TEST(StepCheckTest, ProductsOfConstantRowsAreNoFinding) {
   }
 }
 
+// The sum of terms that cancel to 0 is all rounding noise, but so small that nothing is wrong with it; one that leaves
+// a rest is ill-conditioned.
 TEST(StepCheckTest, TellsACancelledValueFromOneThatIsZero) {
   const auto verdict_of = [](double rest) {
     const Report report = graph(
