@@ -1,6 +1,7 @@
 // Page-locked host memory whose copies to the device run on a stream of their own, beside the kernels: what
 // CudaBackend::make_transfer() gives. Two events keep order: a copy waits for the kernels that use its target before,
-// and kernels that use it afterwards wait for the copy. Neither makes the host wait.
+// and kernels that use it afterwards wait for the copy. The program waits for neither; whoever is to fill the memory
+// again waits until it has been read.
 #pragma once
 
 #include "cuda/check.h"

@@ -134,6 +134,10 @@ const Batch& StreamedEpoch::batch(std::int64_t index, const std::source_location
                         std::to_string(taken_ - 1) +
                         " has been asked for; a streamed epoch goes forward only, so begin() another one");
   }
+  if (index >= batches_) {
+    throw ArgumentError("Loader at " + to_string(where) + ": there is no batch " + std::to_string(index) +
+                        ", the epoch has " + std::to_string(batches_) + "; compare the iterator with end() first");
+  }
   try {
     while (taken_ <= index) {
       advance(where);

@@ -75,7 +75,7 @@ class StreamedEpoch {
   ~StreamedEpoch();
 
   /// Batch `index`, which may be the one asked for last or a later one. Waits for its rows, not for its copy. Throws
-  /// what filling it threw, again whenever it is asked, and ArgumentError for an earlier one.
+  /// what filling it threw, again whenever it is asked, and ArgumentError for an earlier one or one beyond the last.
   const Batch& batch(std::int64_t index, const std::source_location& where);
 
  private:

@@ -1,5 +1,6 @@
 // Our own system of the training-step benchmark, on every device: what it tells of a turn.
 #include <gtest/gtest.h>
+#include <omp.h>
 #include <unistd.h>
 
 #include <cmath>
@@ -20,7 +21,11 @@ class StepSystem : public DeviceTest {
     folder_ = pattern;
     DeviceTest::SetUp();
   }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
+  void TearDown() override {
+    std::filesystem::remove_all(folder_);
+    omp_set_num_threads(threads_);
+    set_capture(captures_);
+  }
 
   bench::Arguments arguments(const std::string& mode, const std::string& loss) const {
     const stepbench::Work work{.name = "small", .sizes = {3, 5, 1}, .batch = 8, .batches = 2, .loss = loss};
@@ -33,6 +38,9 @@ class StepSystem : public DeviceTest {
             .device = device().kind() == DeviceKind::cuda ? "cuda" : "cpu"};
   }
   std::string folder_;
+  // What a system, or a test, changes for the whole program.
+  int threads_ = omp_get_max_threads();
+  bool captures_ = capture();
 };
 // The benchmark takes devices by name, which the fake one has not.
 INSTANTIATE_TEST_SUITE_P(Devices, StepSystem, testing::Values(Device::cpu(), Device::cuda(0)),
@@ -62,7 +70,6 @@ TEST_P(StepSystem, ReplaysCountTheKernelsThatTheyReplay) {
   set_capture(false);
   bench::TwingradStep single(arguments("compile", "mse"));
   const nlohmann::json after = bench::run_steps(single, 20);
-  set_capture(true);
   EXPECT_EQ(before.at("kernels"), after.at("kernels"));
 }
 

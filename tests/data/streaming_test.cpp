@@ -141,6 +141,7 @@ TEST_P(StreamingTest, ResumesAtAnyEpochAndSkipsBatches) {
   EXPECT_FALSE(it == Loader::end());
   ++it;
   EXPECT_TRUE(it == Loader::end());
+  expect_error<ArgumentError>([&] { *it; }, {"streaming_test.cpp:", "no batch 4", "has 4", "end()"});
 }
 
 TEST_P(StreamingTest, GoesForwardOnly) {
