@@ -264,7 +264,8 @@ class ProductSource final : public Expectation::Source {
       for (int t = 0; t < tile_rows; ++t) {
         floats_from[t] = a_floats_.data() + rows[t];
       }
-      const double growth = 1 + static_cast<double>(product_.k + 2) * 0x1p-23;
+      // Adding up loses a unit of roundoff per term, and sums that are off by as much stand in for the exact ones.
+      const double growth = 1 + static_cast<double>(product_.k + 2) * 0x1.8p-23;
       if (sum_floats<ordered>(from, floats_from, b_.data() + columns, b_floats_.data() + columns, product_.k, growth,
                               sums)) {
         return;
