@@ -1,12 +1,12 @@
 #include "cpu/fused.h"
 
 #include <twingrad/op.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <fstream>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -35,15 +35,17 @@ constexpr double memory_nanoseconds = 0.15;
 /// More than most processors have per core.
 constexpr std::int64_t second_level_cache = 2 << 20;
 
-/// Bytes of the cache that memory is behind.
+/// Bytes of the cache that memory is behind, for one core: what sysconf() tells may be all caches of a machine
+/// together.
 std::int64_t last_level_cache() {
-  constexpr std::int64_t usual = 32 << 20;
-#if defined(_SC_LEVEL3_CACHE_SIZE)
-  static const std::int64_t found = sysconf(_SC_LEVEL3_CACHE_SIZE);
-  return found > 0 ? found : usual;
-#else
-  return usual;
-#endif
+  static const std::int64_t found = [] {
+    std::ifstream file("/sys/devices/system/cpu/cpu0/cache/index3/size");
+    std::int64_t kibibytes = 0;
+    char unit = 0;
+    constexpr std::int64_t usual = 32 << 20;
+    return file >> kibibytes >> unit && unit == 'K' && kibibytes > 0 ? kibibytes << 10 : usual;
+  }();
+  return found;
 }
 
 /// Where a part's operand comes from.
