@@ -127,7 +127,7 @@ TEST(StepPage, HasKernelsAndTheDevicesTimeWhereTheyAreKnown) {
 }
 
 TEST(StepPage, ReadsTheFilesOfEarlierRuns) {
-  for (const char* name : {"steps-cpu.json", "steps-wide-cpu.json", "steps-loop-cpu.json"}) {
+  for (const char* name : {"steps-cpu.json", "steps-wide-cpu.json"}) {
     std::ifstream in(std::string(TWINGRAD_SOURCE_DIR "/bench/results/") + name);
     const nlohmann::json run = nlohmann::json::parse(in);
     ASSERT_FALSE(run.at("works").at(0).at("systems").at(0).contains("kernels_per_step")) << name;
