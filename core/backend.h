@@ -142,7 +142,7 @@ class Backend {
   /// run() would throw for such a call. Here: one that calls run().
   virtual std::unique_ptr<PreparedKernel> prepare(const KernelCall& call);
 
-  /// The parts as one kernel, with the very bits that they give one by one; nullptr: this backend runs them one by one.
+  /// The parts as one kernel, with the bits that they give one by one; nullptr: this backend runs them one by one.
   /// A part's result may lie on an input of the fusion that no other part reads differently. Here: nullptr.
   virtual std::unique_ptr<PreparedKernel> fuse(const Fusion& fusion);
 

@@ -78,6 +78,7 @@ using check::magnitude;
 template <bool ordered>
 [[gnu::always_inline]] inline bool sum_floats(const double* const* a, const float* const* a_floats, const double* b,
                                               const float* b_floats, std::int64_t k, double growth, Sums* sums) {
+  // Beside it all that falls out of float32's range is less than a rounding, however many terms there are.
   constexpr double tiny_square = 1e-25;
   Doubles sum[std::size_t{tile_rows}][std::size_t{tile_vectors}];
   FloatRow rounded[std::size_t{tile_rows}];

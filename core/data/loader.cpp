@@ -3,18 +3,27 @@
 #include <twingrad/ops.h>
 
 #include <algorithm>
+#include <memory>
 #include <string>
+#include <utility>
 #include <variant>
 
 namespace twingrad::data {
+namespace {
+
+std::shared_ptr<detail::StreamedRows> streamed_rows(std::shared_ptr<const Dataset> dataset,
+                                                    const LoaderOptions& options) {
+  return std::make_shared<detail::StreamedRows>(detail::host_rows(std::move(dataset), options.dtype), options);
+}
+
+}  // namespace
 
 Loader::Loader(const Dataset& dataset, const LoaderOptions& options, std::source_location where)
     : options_(options), where_(where), rows_(dataset.rows) {
   dataset.check();
   check_options();
   if (options.streaming) {
-    auto copy = std::make_shared<const Dataset>(dataset);
-    streamed_ = std::make_shared<detail::StreamedRows>(detail::host_rows(std::move(copy), options.dtype), options);
+    streamed_ = streamed_rows(std::make_shared<const Dataset>(dataset), options);
   } else {
     copy_to_device(dataset);
   }
@@ -25,8 +34,7 @@ Loader::Loader(Dataset&& dataset, const LoaderOptions& options, std::source_loca
   dataset.check();
   check_options();
   if (options.streaming) {
-    auto kept = std::make_shared<const Dataset>(std::move(dataset));
-    streamed_ = std::make_shared<detail::StreamedRows>(detail::host_rows(std::move(kept), options.dtype), options);
+    streamed_ = streamed_rows(std::make_shared<const Dataset>(std::move(dataset)), options);
   } else {
     copy_to_device(dataset);
   }

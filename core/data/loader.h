@@ -35,7 +35,7 @@ struct LoaderOptions {
   /// Leave out the last batch when it has fewer rows than the others.
   bool drop_last = false;
   /// Leave the set on the host, and gather batches there on a thread of its own. A shuffled order takes 8 bytes per row
-  /// on the host, and as much again while it is drawn.
+  /// on the host, and some 12 more while it is drawn.
   bool streaming = false;
   /// Batches that are gathered and copied ahead of the one in use, when streaming. Each takes its room on the device
   /// and in page-locked memory of the host, and so do the one in use and the one before it.

@@ -50,18 +50,22 @@ done
     std::filesystem::permissions(folder_ + "/" + name, std::filesystem::perms::owner_all);
   }
 
+  WorkResult run(const std::vector<std::string>& systems, int starts, int repeats, double repeat_seconds) const {
+    const Work work{.name = "small", .sizes = {2, 3, 1}, .batch = 4, .batches = 1, .loss = "mse"};
+    Settings settings;
+    settings.places = {.binaries = folder_, .peers = folder_, .python = "/bin/sh"};
+    settings.starts = starts;
+    settings.repeats = repeats;
+    settings.repeat_seconds = repeat_seconds;
+    settings.folder = folder_;
+    return run_work(work, choose_systems(systems), settings);
+  }
+
   std::string folder_;
 };
 
 TEST_F(StepRun, ASystemThatEndsInItsTurnsIsLeftOutAndTheOthersGoOn) {
-  const Work work{.name = "small", .sizes = {2, 3, 1}, .batch = 4, .batches = 1, .loss = "mse"};
-  Settings settings;
-  settings.places = {.binaries = folder_, .peers = folder_, .python = "/bin/sh"};
-  settings.starts = 2;
-  settings.repeats = 3;
-  settings.repeat_seconds = 0.02;
-  settings.folder = folder_;
-  const WorkResult result = run_work(work, choose_systems({"twingrad-compile", "jax-scan"}), settings);
+  const WorkResult result = run({"twingrad-compile", "jax-scan"}, 2, 3, 0.02);
   ASSERT_EQ(result.entries.size(), 2U);
   EXPECT_EQ(result.entries[0].failure, "");
   EXPECT_EQ(result.entries[0].step_seconds.size(), 6U);
@@ -76,14 +80,7 @@ TEST_F(StepRun, ASystemThatEndsInItsTurnsIsLeftOutAndTheOthersGoOn) {
 }
 
 TEST_F(StepRun, WhatASystemDoesNotTellIsLeftOpen) {
-  const Work work{.name = "small", .sizes = {2, 3, 1}, .batch = 4, .batches = 1, .loss = "mse"};
-  Settings settings;
-  settings.places = {.binaries = folder_, .peers = folder_, .python = "/bin/sh"};
-  settings.starts = 1;
-  settings.repeats = 1;
-  settings.repeat_seconds = 0.002;  // 20 steps: JAX lives
-  settings.folder = folder_;
-  const WorkResult result = run_work(work, choose_systems({"jax-scan"}), settings);
+  const WorkResult result = run({"jax-scan"}, 1, 1, 0.002);  // 20 steps: JAX lives
   ASSERT_EQ(result.entries.size(), 1U);
   EXPECT_EQ(result.entries[0].failure, "");
   EXPECT_FALSE(result.entries[0].kernels_per_step.has_value());

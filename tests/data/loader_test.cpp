@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "loader_sets.h"
 #include "test_files.h"
 #include "tests/devices.h"
 
@@ -18,6 +19,7 @@ namespace twingrad::data {
 namespace {
 
 using test::expect_error;
+using test::labelled;
 
 using Numbers = std::vector<double>;
 using Rows = std::vector<std::int64_t>;
@@ -36,23 +38,6 @@ Dataset counting(std::int64_t rows) {
   }
   dataset.features = features;
   dataset.target_names = {"a", "b", "c"};
-  return dataset;
-}
-
-/// Row r has the feature r and the label r.
-Dataset labelled(std::int64_t rows) {
-  Dataset dataset;
-  dataset.name = "labelled";
-  dataset.task = Task::classification;
-  dataset.rows = rows;
-  dataset.columns = 1;
-  std::vector<float> features;
-  for (std::int64_t row = 0; row < rows; ++row) {
-    features.push_back(static_cast<float>(row));
-    dataset.labels.push_back(row);
-    dataset.class_names.push_back(std::to_string(row));
-  }
-  dataset.features = features;
   return dataset;
 }
 

@@ -20,7 +20,7 @@
 #include <utility>
 #include <vector>
 
-#include "streaming_sets.h"
+#include "loader_sets.h"
 #include "test_files.h"
 #include "tests/devices.h"
 
@@ -28,8 +28,8 @@ namespace twingrad::data {
 namespace {
 
 using test::clouds;
-using test::counted;
 using test::expect_error;
+using test::labelled;
 using Numbers = std::vector<double>;
 
 /// A regression with numbers that no narrower type holds.
@@ -185,7 +185,7 @@ TEST_P(StreamingTest, BatchesThatAreKeptKeepTheirValues) {
 }
 
 TEST_P(StreamingTest, GraphsThatRunAfterTheEpochHaveTheirBatches) {
-  Loader loader(counted(61), streaming(4));
+  Loader loader(labelled(61), streaming(4));
   Tensor total = zeros({}, {.device = device()});
   for (const auto& [x, y] : loader) {
     total = total + sum(x * 2.0) + sum(y.to(f32));
@@ -210,7 +210,7 @@ TEST_P(StreamingTest, LiesInTheSameFewBlocks) {
 }
 
 TEST_P(StreamingTest, TakesWhatAFunctionWrites) {
-  Loader resident(counted(200), {.batch = 16, .shuffle = true, .seed = 4, .device = device()});
+  Loader resident(labelled(200), {.batch = 16, .shuffle = true, .seed = 4, .device = device()});
   Loader bytes(counted_source(200), streaming(16));
   const std::vector<Seen> expected = epochs_of(resident, 2);
   EXPECT_EQ(epochs_of(bytes, 2), expected);
@@ -319,7 +319,7 @@ TEST_P(StreamingTest, MayBeLeftAtAnyBatch) {
 
 TEST_P(StreamingTest, KeepsADataSetThatIsGone) {
   const auto make = [&](bool moved) {
-    Dataset set = counted(4);
+    Dataset set = labelled(4);
     return moved ? Loader(std::move(set), streaming(4, false)) : Loader(set, streaming(4, false));
   };
   for (const bool moved : {false, true}) {
@@ -328,7 +328,7 @@ TEST_P(StreamingTest, KeepsADataSetThatIsGone) {
     Loader copy = loader;
     EXPECT_EQ(epochs_of(copy), epochs_of(loader));
   }
-  Dataset set = counted(4);
+  Dataset set = labelled(4);
   Loader resident(std::move(set), {.batch = 4, .device = device()});
   EXPECT_EQ(epochs_of(resident)[0].y, (Numbers{0, 1, 2, 3}));
 }
@@ -344,13 +344,13 @@ TEST_P(StreamingTest, MetricsTakeIt) {
 INSTANTIATE_ON_DEVICES(StreamingTest);
 
 TEST(StreamingOptionsTest, AreChecked) {
-  expect_error<ArgumentError>([] { Loader(counted(3), {.streaming = true, .prefetch = 0}); },
+  expect_error<ArgumentError>([] { Loader(labelled(3), {.streaming = true, .prefetch = 0}); },
                               {"streaming_test.cpp:", "prefetch is 0"});
-  expect_error<ArgumentError>([] { Loader(counted(3), {.batch = 0, .streaming = true}); }, {"batch is 0"});
-  expect_error<ArgumentError>([] { Loader(counted(3), {.batch = 4, .drop_last = true, .streaming = true}); },
+  expect_error<ArgumentError>([] { Loader(labelled(3), {.batch = 0, .streaming = true}); }, {"batch is 0"});
+  expect_error<ArgumentError>([] { Loader(labelled(3), {.batch = 4, .drop_last = true, .streaming = true}); },
                               {"drop_last", "3 rows"});
   expect_error<DtypeError>([] { Loader(counted_source(3), {.dtype = i64}); }, {"int64"});
-  expect_error<ArgumentError>([] { Loader(counted(0), {.streaming = true}); }, {"'counted'", "no rows"});
+  expect_error<ArgumentError>([] { Loader(labelled(0), {.streaming = true}); }, {"'labelled'", "no rows"});
   Dataset with_nan = clouds(3);
   std::get<std::vector<float>>(with_nan.features)[4] = std::nanf("");
   expect_error<NumericError>([&] { Loader(with_nan, {.streaming = true}); }, {"row 1", "not a finite number"});

@@ -16,14 +16,14 @@
 #include <utility>
 #include <vector>
 
-#include "streaming_sets.h"
+#include "loader_sets.h"
 #include "tests/devices.h"
 
 namespace twingrad::data {
 namespace {
 
 using test::clouds;
-using test::counted;
+using test::labelled;
 using Numbers = std::vector<double>;
 
 class StreamingTrainingTest : public tests::DeviceTest {
@@ -118,7 +118,7 @@ INSTANTIATE_ON_DEVICES(StreamingTrainingTest);
 
 /// Sums of the batches of one epoch, read after it.
 Numbers sums(std::int64_t rows, std::int64_t first, bool streaming) {
-  Loader loader(counted(rows, first),
+  Loader loader(labelled(rows, first),
                 {.batch = 4, .device = tests::fake_device(), .streaming = streaming, .prefetch = 2});
   std::vector<Tensor> queued;
   for (const auto& [x, y] : loader) {

@@ -1,4 +1,4 @@
-// Small sets for tests of streaming.
+// Small sets for tests of loaders.
 #pragma once
 
 #include <twingrad/data/dataset.h>
@@ -20,9 +20,9 @@ inline Dataset clouds(std::int64_t rows) {
 }
 
 /// Row r has the feature first + r and the label r.
-inline Dataset counted(std::int64_t rows, std::int64_t first = 0) {
+inline Dataset labelled(std::int64_t rows, std::int64_t first = 0) {
   Dataset set;
-  set.name = "counted";
+  set.name = "labelled";
   set.task = Task::classification;
   set.rows = rows;
   set.columns = 1;
